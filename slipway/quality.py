@@ -1,0 +1,101 @@
+"""Checks of this repository itself: tests, linters, benchmarks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from slipway import report
+from slipway.errors import BadInput, SlipwayError
+from slipway.process import Completed, run
+from slipway.settings.load import root
+
+
+def test(*, fast: bool, only: str, yes: bool) -> int:
+    """Run pytest on the unit tests, and unless `fast` on real hosts in labs of its own. Return pytest's exit code.
+
+    Args:
+        fast: only what needs no container engine.
+        only: an expression for pytest's -k ("": all).
+        yes: agree to installing a container engine.
+    """
+    folders = ["tests/unit"]
+    if not fast:
+        from slipway.lab import engine
+
+        engine.ensure(yes)
+        folders.append("tests/lab")
+    argv = [sys.executable, "-m", "pytest", *folders, *(["-k", only] if only else [])]
+    # pytest writes to the terminal itself: its closing line is the last one.
+    return subprocess.call(argv, cwd=root(), env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""})
+
+
+def _tracked(*patterns: str) -> list[str]:
+    listed = run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns], cwd=root()).out
+    return [name for name in listed.splitlines() if (root() / name).is_file()]
+
+
+def _shell_scripts() -> list[str]:
+    def is_shell(name: str) -> bool:
+        with (root() / name).open("rb") as file:
+            first = file.readline(100)
+        return first.startswith(b"#!") and (b"/sh" in first or b"bash" in first)
+
+    return [name for name in _tracked() if not name.endswith((".py", ".j2")) and is_shell(name)]
+
+
+def linters() -> dict[str, Sequence[str]]:
+    """Return the linters' commands by name."""
+    venv = Path(sys.executable).parent
+    yaml = _tracked("*.yml", "*.yaml")
+    return {
+        "ruff": [f"{venv}/ruff", "check", "."],
+        "ruff format": [f"{venv}/ruff", "format", "--check", "."],
+        "mypy": [f"{venv}/mypy"],
+        "yamllint": [f"{venv}/yamllint", "--strict", *yaml],
+        "ansible-lint": [f"{venv}/ansible-lint", "--offline", "--strict", "-q", "ansible"],
+        "shellcheck": [f"{venv}/shellcheck", *_shell_scripts()],
+        "hadolint": [f"{venv}/hadolint", *_tracked("*Dockerfile")],
+    }
+
+
+def lint() -> int:
+    """Run all linters side by side; print what they find. Return 0 where they find nothing, else 1."""
+
+    def one(name: str, argv: Sequence[str]) -> Completed:
+        with report.step(name) as step:
+            environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": ""}
+            done = run(argv, cwd=root(), check=False, env=environment)
+            step.done("clean" if done.code == 0 else "findings")
+        return done
+
+    found = linters()
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(one, found, found.values()))
+    for done in results:
+        if done.code != 0:
+            report.say((done.out + done.err).strip())
+    return int(any(done.code for done in results))
+
+
+def bench(what: str, flags: Sequence[str] = ()) -> int:
+    """Run a benchmark of tests/bench/. Return its exit code.
+
+    Args:
+        what: which.
+        flags: its own flags; each benchmark's `--help` tells them.
+
+    Raises:
+        BadInput: there is no such benchmark.
+    """
+    known = sorted(p.stem.removeprefix("bench_") for p in (root() / "tests" / "bench").glob("bench_*.py"))
+    if what not in known:
+        raise BadInput(f"there is no benchmark {what}", todo=f"use one of {', '.join(known)}")
+    try:
+        return subprocess.call([sys.executable, "-m", f"tests.bench.bench_{what}", *flags], cwd=root())
+    except OSError as error:
+        raise SlipwayError("the benchmark could not be started", seen=str(error)) from error

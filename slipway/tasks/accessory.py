@@ -1,0 +1,22 @@
+"""Accessories: databases and caches, which a deploy never touches."""
+
+from __future__ import annotations
+
+from invoke import Collection, Context
+
+from slipway.tasks import agreed, environment, task
+
+
+@task("env", "stack", "plan", "yes")
+def apply(c: Context, env: str = "", stack: str = "", plan: bool = False, yes: bool = False) -> None:
+    """Make databases and caches what the stack file says; tell how long they were away.
+
+    Those that differ restart. --plan shows which.
+    """
+    from slipway.target.compose import verbs
+
+    for line in verbs.accessory_apply(environment(c, env), stack or None, plan_only=plan, yes=agreed(yes)):
+        print(line)
+
+
+collection = Collection("accessory", apply)

@@ -1,0 +1,30 @@
+"""Images: built, tagged with a version, pushed."""
+
+from __future__ import annotations
+
+from invoke import Context
+
+from slipway.tasks import agreed, environment, task
+
+_FLAGS = ("env", "stack", "version", "yes")
+
+
+@task(*_FLAGS)
+def build(c: Context, env: str = "", stack: str = "", version: str = "", yes: bool = False) -> None:
+    """Build a stack's images on this machine, and push nothing."""
+    from slipway.target.compose import verbs
+
+    for line in verbs.build(environment(c, env), stack or None, version or None, push=False, yes=agreed(yes)):
+        print(line)
+
+
+@task(*_FLAGS)
+def push(c: Context, env: str = "", stack: str = "", version: str = "", yes: bool = False) -> None:
+    """Build and push what the registry lacks; print each image by digest.
+
+    With --version NAME this tree gets that name, even where the registry has another image of that name.
+    """
+    from slipway.target.compose import verbs
+
+    for line in verbs.build(environment(c, env), stack or None, version or None, push=True, yes=agreed(yes)):
+        print(line)

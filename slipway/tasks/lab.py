@@ -1,0 +1,33 @@
+"""The lab: throw-away hosts and a registry on this machine."""
+
+from __future__ import annotations
+
+from invoke import Collection, Context
+
+from slipway.tasks import agreed, environment, task
+
+
+@task("env", "yes")
+def up(c: Context, env: str = "", yes: bool = False) -> None:
+    """Start a lab's hosts, bare as if they were rented, and its registry.
+
+    Prints for each host how to log in. `inv deploy` starts the lab by itself.
+    """
+    from slipway.target.compose import workplace
+
+    place = workplace.find(environment(c, env), None, yes=agreed(yes))
+    assert place  # noqa: S101 - it was started
+    key, known = place.access.key_file, place.access.known_hosts
+    for host in place.env.hosts:
+        print(f"{host.name}  ssh -i {key} -o UserKnownHostsFile={known} {host.admin}@{host.address}")
+
+
+@task("env")
+def down(c: Context, env: str = "") -> None:
+    """Remove a lab: its hosts, their data, its registry."""
+    from slipway.lab import lab
+
+    lab.down(environment(c, env))
+
+
+collection = Collection("lab", up, down)

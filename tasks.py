@@ -1,0 +1,24 @@
+"""The namespace: what `inv --list` shows, and nothing else."""
+
+from invoke import Collection
+
+from slipway.tasks import accessory, checks, hosts, images, lab, lock, release, secrets
+
+namespace = Collection(
+    release.deploy,
+    release.rollback,
+    release.migrate,
+    release.status,
+    images.build,
+    images.push,
+    hosts.provision,
+    hosts.verify,
+    checks.test,
+    checks.lint,
+    checks.bench,
+    accessory=accessory.collection,
+    lab=lab.collection,
+    lock=lock.collection,
+    release=release.collection,
+    secrets=secrets.collection,
+)
