@@ -1,0 +1,1 @@
+"""Settings: environments and stacks as typed values; secrets; every error with file:line."""

@@ -1,0 +1,121 @@
+"""What an environment file has to get right beyond the shape of each value.
+
+The checks look at the plain values, guarded, rather than at the model: a file with one wrong type still gets all of its
+problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from slipway.settings.problems import Path, Problems, listed, nearest
+from slipway.settings.yamlfile import YamlFile
+
+STACK_FILE = "compose.yaml"
+_STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{0,99}[A-Za-z0-9_-]")
+
+
+def environment(file: YamlFile, root: FilePath, problems: Problems) -> None:
+    """Check hosts, lab, registry and stacks of one environment file against each other."""
+    hosts = list(entries(file, "hosts"))
+    _machines(file, problems)
+    _unique(
+        file, problems, hosts, key="name", identity=lambda host: host.get("name"), words="another host has this name"
+    )
+    _unique(file, problems, hosts, key="address", identity=_ssh_address, words="another host has this address and port")
+    stacks = list(entries(file, "stacks"))
+    _unique(
+        file,
+        problems,
+        stacks,
+        key="name",
+        identity=lambda stack: stack.get("name"),
+        words="this stack is listed already",
+    )
+    _unique(
+        file,
+        problems,
+        stacks,
+        key="port",
+        identity=lambda stack: (stack.get("port", 80), stack.get("domain")),
+        words="another stack has this front door: give each its own port or domain",
+    )
+    for at, stack in stacks:
+        if stack.get("name") == "registry":
+            file.problem(
+                problems, (*at, "name"), "`registry` is the vault's key for the registry's password: rename it"
+            )
+        _stack_folder(file, root, (*at, "name"), stack.get("name"), problems)
+
+
+def entries(file: YamlFile, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield path and mapping of each entry of the list under `key`; a bare name counts as `{name: ...}`."""
+    found = file.data.get(key)
+    for index, item in enumerate(found if isinstance(found, list) else ()):
+        if isinstance(item, dict):
+            yield (key, index), item
+        elif isinstance(item, str):
+            yield (key, index), {"name": item}
+
+
+def _machines(file: YamlFile, problems: Problems) -> None:
+    data = file.data
+    hosts, lab = data.get("hosts"), data.get("lab")
+    if data.get("target") == "kubernetes":
+        file.problem(problems, ("target",), "this version releases to Compose hosts only")
+    if hosts and lab is not None:
+        file.problem(problems, ("lab",), "leave out either hosts or lab: the lab brings its own hosts")
+    elif not hosts and lab is None:
+        path: Path = ("hosts",) if "hosts" in data else ()
+        file.problem(problems, path, "hosts is missing: list the machines, or give `lab: {}` for throw-away ones")
+    if lab is not None and data.get("registry") is not None:
+        file.problem(problems, ("registry",), "has no effect with lab, which brings its own registry: leave it out")
+    elif lab is None and data.get("registry") is None:
+        file.problem(problems, (), "registry is missing: hosts pull images from it, e.g. `registry: {push: ...}`")
+    password = data.get("vault_password")
+    if isinstance(password, dict) and (password.get("file") is None) == (password.get("command") is None):
+        file.problem(problems, ("vault_password",), "should have either a file or a command")
+
+
+def _ssh_address(host: dict[str, Any]) -> Any:
+    return (host["address"], host.get("port", 22)) if "address" in host else None
+
+
+def _unique(
+    file: YamlFile, problems: Problems, items: list[tuple[Path, dict[str, Any]]], *, key: str, identity: Any, words: str
+) -> None:
+    """Note each entry whose identity an earlier one has (None and values that cannot be compared have none)."""
+    seen: dict[Any, int] = {}
+    for at, item in items:
+        value = identity(item)
+        if value is None or isinstance(value, (dict, list)) or repr(value).find("{") >= 0 or repr(value).find("[") >= 0:
+            continue
+        if value in seen:
+            file.problem(problems, (*at, key), f"{words} (line {seen[value]})")
+        else:
+            seen[value] = file.line((*at, key))
+
+
+def _stack_folder(file: YamlFile, root: FilePath, path: Path, name: Any, problems: Problems) -> None:
+    if isinstance(name, str) and not is_stack(root, name):
+        known = stacks_of(root)
+        words = f"there is no compose/{name[:60]}/{STACK_FILE}{nearest(name, known)}; stacks: {listed(known)}"
+        file.problem(problems, path, words)
+
+
+def is_stack(root: FilePath, name: str) -> bool:
+    """Return whether `name` is a stack of the checkout (a name that is none of a file never is)."""
+    return bool(_STACK_NAME.fullmatch(name)) and (root / "compose" / name / STACK_FILE).is_file()
+
+
+def stacks_of(root: FilePath) -> list[str]:
+    """Return the names of the stacks that a checkout has."""
+    return sorted(p.parent.name for p in (root / "compose").glob(f"*/{STACK_FILE}"))
+
+
+def environments_of(root: FilePath) -> list[str]:
+    """Return the names of the environments that a checkout has."""
+    return sorted(p.stem for p in (root / "envs").glob("*.yml") if not p.stem.endswith(".vault"))

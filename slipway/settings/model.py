@@ -1,0 +1,293 @@
+"""Typed values: what an environment and a stack are. No file, network or clock is touched here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from slipway.settings.units import parse_duration
+
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+"""A duration: written `90`, `90s`, `10m`, `1h30m`; kept in seconds."""
+
+_NAME = r"^[a-z][a-z0-9-]{0,40}$"
+_ADDRESS = r"^[A-Za-z0-9][A-Za-z0-9.:_%-]*$"
+_USER = r"^[a-z_][a-z0-9_-]{0,31}$"
+_DOMAIN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+_REGISTRY = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*$"
+_PREFIX = r"^/[A-Za-z0-9._~/-]*$"
+_PUBLIC_KEY = r"^(ssh|ecdsa|sk-ssh|sk-ecdsa)-[!-~]+ [!-~]+( [ -~]*)?$"
+_URL_PATH = r"^/[!-~]*$"
+
+PATTERNS = {
+    _NAME: "a short name: a lower-case letter, then letters, digits and hyphens",
+    _ADDRESS: "a DNS name or an IP address",
+    _USER: "a user's name: lower-case letters, digits, hyphens",
+    _DOMAIN: "a host name in lower case",
+    _REGISTRY: "host[:port][/path] in lower case, without https://",
+    _PREFIX: "a path that starts with /, of letters, digits and . _ ~ - /",
+    _PUBLIC_KEY: "an SSH public key, as a .pub file has it",
+    _URL_PATH: "a path that starts with /, without spaces",
+}
+"""What each pattern asks for, in words that follow "should be"."""
+
+Name = Annotated[str, Field(pattern=_NAME)]
+"""A name that is safe in container, project and file names."""
+
+Address = Annotated[str, Field(pattern=_ADDRESS)]
+"""Where SSH connects to: never an option (no leading hyphen), never a second word."""
+
+User = Annotated[str, Field(pattern=_USER)]
+RegistryPath = Annotated[str, Field(pattern=_REGISTRY)]
+PublicKey = Annotated[str, Field(pattern=_PUBLIC_KEY)]
+UrlPath = Annotated[str, Field(pattern=_URL_PATH)]
+
+
+class Model(BaseModel):
+    """Base of all settings: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Host(Model):
+    """A machine that releases run on."""
+
+    name: Name = Field(description="what messages call it", examples=["app1"])
+    address: Address = Field(description="DNS name or IP address that SSH connects to", examples=["app1.example.com"])
+    port: int = Field(default=22, ge=1, le=65535, description="SSH port", examples=[2222])
+    user: User = Field(
+        default="deploy", description="user that deploys; `inv provision` creates it", examples=["deploy"]
+    )
+    admin: User = Field(
+        default="admin", description="user with sudo that `inv provision` logs in as", examples=["ubuntu"]
+    )
+    private_address: Address | None = Field(
+        default=None,
+        description="address that the environment's other hosts reach it at (default: `address`)",
+        examples=["10.0.0.11"],
+    )
+
+
+class Registry(Model):
+    """Where images live."""
+
+    push: RegistryPath = Field(
+        description="host[:port][/path] that this machine pushes to", examples=["registry.example.com/slipway"]
+    )
+    pull: RegistryPath | None = Field(
+        default=None,
+        description="the same registry as the hosts see it (default: `push`)",
+        examples=["10.0.0.5:5000/slipway"],
+    )
+    insecure: bool = Field(default=False, description="speaks plain HTTP", examples=[True])
+    mirror: bool = Field(
+        default=False, description="serves official images too: hosts use it as registry mirror", examples=[True]
+    )
+    username: str | None = Field(
+        default=None,
+        min_length=1,
+        description="user; the password is `registry.password` in the vault",
+        examples=["ci"],
+    )
+
+    @property
+    def seen_by_hosts(self) -> str:
+        """The name hosts pull from."""
+        return self.pull or self.push
+
+
+class Lab(Model):
+    """Throw-away hosts on this machine stand in for rented ones."""
+
+    hosts: int = Field(default=1, ge=1, le=4, description="how many hosts", examples=[2])
+    kind: Literal["bare", "provisioned"] = Field(
+        default="bare",
+        description="new hosts start `bare`, as if they were rented; or from an image kept of a `provisioned` one,"
+        " which is quicker to try other things with",
+        examples=["provisioned"],
+    )
+
+
+class VaultPassword(Model):
+    """Where the password of `envs/<env>.vault.yml` comes from: a `file` or a `command`."""
+
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="file that holds it, outside the repo (`~` is the home folder)",
+        examples=["~/.config/slipway/staging.password"],
+    )
+    command: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="command that prints it: program and arguments",
+        examples=[["pass", "show", "slipway/production"]],
+    )
+
+
+class StackEntry(Model):
+    """What an environment says about one stack."""
+
+    name: Name = Field(description="the folder below compose/", examples=["fineasy"])
+    domain: str | None = Field(
+        default=None,
+        pattern=_DOMAIN,
+        description="host name the router answers to (default: any)",
+        examples=["www.example.com"],
+    )
+    port: int = Field(default=80, ge=1, le=65535, description="port of the front door on each host", examples=[8080])
+    replicas: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="replicas per service, over the stack's own", examples=[{"api": 4}]
+    )
+    settings: dict[str, str] = Field(
+        default_factory=dict, description="values for `${NAME}` in the stack file", examples=[{"LOG_LEVEL": "DEBUG"}]
+    )
+
+
+class Environment(Model):
+    """One environment: `envs/<name>.yml`, validated."""
+
+    name: Name
+    target: Literal["compose", "kubernetes"] = Field(
+        default="compose", description="where releases run (`kubernetes` is not built yet)", examples=["compose"]
+    )
+    hosts: tuple[Host, ...] = Field(default=(), description="the machines, first one first (leave out with `lab`)")
+    lab: Lab | None = Field(default=None, description="throw-away hosts on this machine instead of `hosts`")
+    registry: Registry | None = Field(default=None, description="where images are pushed (the lab brings its own)")
+    vault_password: VaultPassword | None = Field(
+        default=None, description="where the password of the secrets comes from (a lab makes its own)"
+    )
+    stacks: tuple[StackEntry, ...] = Field(
+        min_length=1, description="the stacks, first one first; a name alone stands for an entry with defaults"
+    )
+    development: bool = Field(
+        default=False,
+        description="deploy with compose.dev.yaml, source mounted, no releases",
+        examples=[True],
+    )
+    deploy_keys: tuple[PublicKey, ...] = Field(
+        default=(),
+        description="SSH public keys that may deploy (default: those that the hosts' `admin` accepts)",
+        examples=[["ssh-ed25519 AAAA... ci"]],
+    )
+    allow_dirty: bool = Field(
+        default=False, description="accept a working tree with uncommitted changes", examples=[True]
+    )
+    keep_warm: Seconds = Field(
+        default=3600.0, description="how long the predecessor stays running for a rollback", examples=["2h"]
+    )
+    keep_releases: int = Field(default=5, ge=1, description="verified releases kept on hosts", examples=[10])
+    max_draining: int = Field(default=2, ge=1, description="old releases with open requests side by side", examples=[3])
+    settle: Seconds = Field(
+        default=0.0, description="how long deploy watches the new release after the switch", examples=["60s"]
+    )
+
+    def stack(self, name: str | None) -> StackEntry:
+        """Return the entry of stack `name`, or the first one. Raise KeyError if there is none of that name."""
+        return self.stacks[0] if name is None else {s.name: s for s in self.stacks}[name]
+
+
+class Build(Model):
+    """A service's `build:` section."""
+
+    context: str = Field(description="folder, absolute")
+    dockerfile: str = "Dockerfile"
+    target: str | None = None
+    args: dict[str, str] = Field(default_factory=dict)
+
+
+class Route(Model):
+    """How the router finds a service."""
+
+    path: str = Field(default="/", pattern=_PREFIX, description="path prefix", examples=["/api"])
+    port: int = Field(ge=1, le=65535, description="port the service listens on", examples=[8000])
+    timeout: Seconds = Field(default=60.0, description="longest silence of an answer", examples=["60s"])
+
+
+class Health(Model):
+    """How a service says that it lives and that it can serve (HTTP paths on the route's port)."""
+
+    live: UrlPath = Field(
+        default="/health",
+        description="answers 200 while the process works",
+        examples=["/health"],
+    )
+    ready: UrlPath = Field(
+        default="/health",
+        description="answers 200 when it can serve",
+        examples=["/health/ready"],
+    )
+    start_within: Seconds = Field(default=60.0, description="longest time from start to ready", examples=["2m"])
+
+
+class Service(Model):
+    """One service of a stack, with Compose's own keys in `compose`.
+
+    Those are interpolated, without `build`, x- keys and what `depends_on` says of services in other projects.
+    """
+
+    name: str
+    role: Literal["app", "accessory", "job"] = Field(description="app: replaced by each release; accessory: keeps data")
+    phase: int = Field(default=1, description="lower numbers are deployed first")
+    replicas: int = Field(default=1, ge=1)
+    image: str | None = None
+    build: Build | None = None
+    route: Route | None = None
+    health: Health | None = Field(default=None, description="HTTP health (default: the container's own health check)")
+    drain: Seconds = Field(default=600.0, description="how long open requests may go on after the switch")
+    secrets: tuple[str, ...] = ()
+    compose: dict[str, Any] = Field(default_factory=dict, description="the service's Compose section")
+
+
+class Migration(Model):
+    """How the stack's database gets to the shape that a release expects."""
+
+    service: str = Field(description="the app service whose image carries the migrations", examples=["api"])
+    command: tuple[str, ...] = Field(
+        min_length=1,
+        description="brings the schema to what the image expects",
+        examples=[["alembic", "upgrade", "head"]],
+    )
+    pending: tuple[str, ...] = Field(
+        min_length=1,
+        description="prints one line for each waiting migration, nothing when none is",
+        examples=[["python", "-m", "app.pending"]],
+    )
+    path: str = Field(description="folder of the migrations, below the stack's", examples=["api/migrations"])
+
+
+class Smoke(Model):
+    """One request and the answer that proves the stack does its job."""
+
+    name: str = Field(min_length=1, description="what the report calls it", examples=["scores a payment"])
+    method: Literal["GET", "POST", "PUT", "DELETE"] = Field(default="GET", description="HTTP method", examples=["POST"])
+    path: UrlPath = Field(description="path and query", examples=["/v1/score"])
+    json_body: Any = Field(default=None, alias="json", description="request body", examples=[{"amount": 12}])
+    status: int = Field(default=200, ge=100, le=599, description="expected status", examples=[201])
+    contains: str | None = Field(default=None, description="text the answer's body must contain", examples=['"score"'])
+    expect: dict[str, Any] = Field(
+        default_factory=dict, description="JSON keys of the answer and their values", examples=[{"model_version": "1"}]
+    )
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Stack(Model):
+    """A system: `compose/<name>/compose.yaml`, read and validated."""
+
+    name: Name
+    folder: str = Field(description="absolute path of compose/<name>")
+    services: tuple[Service, ...]
+    migrate: Migration | None = None
+    smoke: tuple[Smoke, ...] = ()
+    volumes: dict[str, Any] = Field(default_factory=dict, description="Compose's top-level volumes")
+    secrets: tuple[str, ...] = Field(default=(), description="names of the secrets that services use")
+
+    def of_role(self, role: str) -> tuple[Service, ...]:
+        """Return the services of one role, in phase order, then by name."""
+        return tuple(sorted((s for s in self.services if s.role == role), key=lambda s: (s.phase, s.name)))
+
+    def service(self, name: str) -> Service:
+        """Return the service called `name`. Raise KeyError if there is none."""
+        return {s.name: s for s in self.services}[name]
