@@ -1,0 +1,1 @@
+"""Hosts: provisioned with Ansible, verified with Testinfra."""
