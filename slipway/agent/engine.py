@@ -1,0 +1,220 @@
+"""The host's Docker Engine: its API over the Unix socket, and `docker compose`.
+
+Looking (inspect, list, logs) and pulling go through the API: a `docker` process costs 50-100 ms each. Projects are Compose's work.
+Source: Engine API 1.41, https://docs.docker.com/reference/api/engine/version/v1.41/
+"""
+
+from __future__ import annotations
+
+import base64
+import calendar
+import contextlib
+import http.client
+import json
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from .failure import OperationFailed
+
+SOCKET = os.environ.get("SLIPWAY_DOCKER_SOCKET", "/var/run/docker.sock")
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(SOCKET)
+
+
+def _connect(connection: _Connection) -> None:
+    """Connect, giving an engine that is being restarted a moment: containers live on meanwhile (live-restore)."""
+    for attempt in range(50):
+        try:
+            connection.connect()
+            return
+        except (ConnectionRefusedError, FileNotFoundError):
+            if attempt == 49:
+                raise
+            time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _request(
+    method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, timeout: float = 60
+) -> Iterator[http.client.HTTPResponse]:
+    connection = _Connection(timeout)
+    try:
+        _connect(connection)
+        payload = None if body is None else json.dumps(body)
+        connection.request(method, "/v1.41" + path, payload, {"Content-Type": "application/json", **(headers or {})})
+        yield connection.getresponse()
+    except OSError as error:
+        raise OperationFailed("the Docker Engine does not answer", f"{SOCKET}: {error}") from error
+    finally:
+        connection.close()
+
+
+def api(method: str, path: str, body: Any = None, *, timeout: float = 60, **query: str) -> Any:
+    """Call the Engine API. Return the decoded answer, or None for 404.
+
+    Raises:
+        OperationFailed: the engine does not answer, or answers with an error.
+    """
+    with _request(method, path + ("?" + urlencode(query) if query else ""), body, timeout=timeout) as answer:
+        data = answer.read()
+        if answer.status == 404:
+            return None
+        if answer.status >= 400:
+            raise OperationFailed(
+                f"the Docker Engine refused {method} {path}", f"{answer.status} {data.decode()[:500]}"
+            )
+        return json.loads(data) if data else {}
+
+
+def containers(**labels: str) -> list[dict[str, Any]]:
+    """Return full inspections of all containers, running or not, that carry these labels (`_` stands for `.`)."""
+    wanted = [f"{k.replace('_', '.')}={v}" if v else k.replace("_", ".") for k, v in labels.items()]
+    listed = api("GET", "/containers/json", all="true", filters=json.dumps({"label": wanted}))
+    found = (api("GET", f"/containers/{c['Id']}/json") for c in listed)
+    return [c for c in found if c]  # one may vanish between the two calls
+
+
+def moment(told: str) -> float:
+    """Return a moment as the engine writes it (`2026-01-31T12:00:00.123456789Z`) as seconds since 1970, by this host's clock."""
+    return float(calendar.timegm(time.strptime(told[:19], "%Y-%m-%dT%H:%M:%S")))
+
+
+def of_release(stack: str, release: str) -> list[dict[str, Any]]:
+    """Return the containers of a release, without those of jobs that ran in its name."""
+    return containers(slipway_stack=stack, slipway_release=release, com_docker_compose_oneoff="False")
+
+
+def logs(container: str, lines: int = 15) -> str:
+    """Return the last log lines of a container, standard output and error in order."""
+    query = urlencode({"stdout": "true", "stderr": "true", "tail": str(lines)})
+    with _request("GET", f"/containers/{container}/logs?{query}") as answer:
+        data = answer.read()
+    text, at = b"", 0
+    while at + 8 <= len(data):  # frames: stream, 3 zero bytes, length
+        (size,) = struct.unpack(">I", data[at + 4 : at + 8])
+        text += data[at + 8 : at + 8 + size]
+        at += 8 + size
+    return text.decode(errors="replace").rstrip()
+
+
+def last_exit(container: str) -> int | None:
+    """Return the exit code with which a container ended last, also where it has been started again since; None: unknown."""
+    filters = json.dumps({"container": [container], "event": ["die"]})
+    # Without an end the engine would go on telling what happens.
+    query = urlencode({"since": "1", "until": str(int(time.time()) + 1), "filters": filters})
+    with _request("GET", f"/events?{query}") as answer:
+        codes = [json.loads(line)["Actor"]["Attributes"].get("exitCode") for line in answer.read().splitlines()]
+    return int(codes[-1]) if codes and codes[-1] is not None else None
+
+
+def run_in(container: str, argv: list[str], timeout: float = 60) -> tuple[int, str]:
+    """Run a command inside a running container. Return its exit code and output."""
+    made = api("POST", f"/containers/{container}/exec", {"AttachStdout": True, "AttachStderr": True, "Cmd": argv})
+    if not made:
+        raise OperationFailed(f"container {container} is gone")
+    with _request("POST", f"/exec/{made['Id']}/start", {"Detach": False, "Tty": True}, timeout=timeout) as answer:
+        output = answer.read().decode(errors="replace").replace("\r\n", "\n")
+    return int(api("GET", f"/exec/{made['Id']}/json")["ExitCode"] or 0), output
+
+
+def has_image(reference: str) -> bool:
+    """Tell whether an image is on this host."""
+    return api("GET", f"/images/{quote(reference, safe='/:@')}/json") is not None
+
+
+def pull(reference: str, auth: dict[str, str] | None, progress: Callable[[str], None]) -> None:
+    """Pull an image by digest or tag, with the registry's credentials for this call only.
+
+    Raises:
+        OperationFailed: with what the engine said; the engine reports any trouble of a mirror (a full disk too) as the
+            upstream registry not being found, so the disk is looked at first.
+    """
+    name, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
+    headers = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()} if auth else {}
+    path = "/images/create?" + urlencode({"fromImage": name, "tag": tag})
+    layers: dict[str, tuple[int, int]] = {}
+    with _request("POST", path, headers=headers, timeout=900) as answer:
+        if answer.status >= 400:
+            raise _pull_failed(reference, answer.read().decode(errors="replace"))
+        for line in answer:
+            event = json.loads(line)
+            if "error" in event:
+                raise _pull_failed(reference, event["error"])
+            detail = event.get("progressDetail") or {}
+            if event.get("status") == "Downloading" and detail.get("total"):
+                layers[event["id"]] = (detail["current"], detail["total"])
+                done, total = (sum(v[i] for v in layers.values()) / 1e6 for i in (0, 1))
+                progress(f"{name.rsplit('/', 1)[-1]} {done:.0f} of {total:.0f} MB")
+
+
+def _pull_failed(reference: str, seen: str) -> OperationFailed:
+    free = os.statvfs("/var/lib").f_bavail * os.statvfs("/var/lib").f_frsize
+    if free < 200e6 or "no space left" in seen:
+        seen = f"{free / 1e6:.0f} MB free on /var/lib; {seen}"
+    return OperationFailed(f"image {reference} could not be pulled", seen)
+
+
+_children: set[subprocess.Popen[str]] = set()
+_children_lock = threading.Lock()
+
+
+def kill_children() -> None:
+    """Kill the commands in hand: their deployer is gone."""
+    with _children_lock:
+        for child in _children:
+            child.kill()
+
+
+def command(argv: list[str], *, timeout: float = 600, cwd: Path | None = None) -> tuple[int, str, str]:
+    """Run a command on this host. Return exit code, standard output, standard error."""
+    with _children_lock:
+        child = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        _children.add(child)
+    try:
+        out, err = child.communicate(timeout=timeout)
+        return child.returncode, out, err
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        return 124, "", f"did not end within {timeout:g} s"
+    finally:
+        with _children_lock:
+            _children.discard(child)
+
+
+def compose(project: str, file: Path, *argv: str, timeout: float = 600) -> tuple[int, str, str]:
+    """Run `docker compose` on a project. Return exit code, standard output, standard error."""
+    words = ["docker", "compose", "--progress", "plain", "-p", project, "-f", str(file), *argv]
+    return command(words, timeout=timeout, cwd=file.parent)
+
+
+def compose_or_fail(what: str, project: str, file: Path, *argv: str, timeout: float = 600) -> str:
+    """Run `docker compose`; raise OperationFailed(`what`) with the last lines where it fails. Return standard output."""
+    code, out, err = compose(project, file, *argv, timeout=timeout)
+    if code != 0:
+        raise OperationFailed(what, "\n".join((err or out).strip().splitlines()[-15:]) + f"\n(exit code {code})")
+    return out

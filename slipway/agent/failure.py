@@ -1,0 +1,17 @@
+"""How an operation fails on a host."""
+
+from __future__ import annotations
+
+
+class OperationFailed(Exception):
+    """An operation could not be done.
+
+    Args:
+        what: what failed, as a clause.
+        seen: what was observed (status, body, exit code, last log lines).
+        bad_input: the request itself can't be served (exit code 2), rather than the host failing (1).
+    """
+
+    def __init__(self, what: str, seen: str = "", *, bad_input: bool = False, service: str = "") -> None:
+        super().__init__(what)
+        self.what, self.seen, self.bad_input, self.service = what, seen, bad_input, service

@@ -1,0 +1,112 @@
+"""The router's configuration: a pure function from what the stacks want to HAProxy's file.
+
+Source: HAProxy 3.0 configuration manual, https://docs.haproxy.org/3.0/configuration.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Idempotent methods may be sent to another server after a broken answer; anything else only if the connection failed.
+_HEAD = """\
+# Made by Slipway from stacks/*.json; changes by hand are lost with the next deploy.
+global
+    log stdout format raw local0 info
+    stats socket /run/haproxy/admin.sock mode 666 level admin expose-fd listeners
+    hard-stop-after {hard_stop}s
+
+defaults
+    mode http
+    log global
+    option dontlognull
+    log-format '{{"time":"%[date,utime(%Y-%m-%dT%H:%M:%S)]Z","service":"router","client":"%ci","method":"%HM","path":%{{+Q}}HPO,\
+"status":%ST,"ms":%Ta,"bytes":%B,"backend":"%b","server":"%s","state":"%ts","request_id":"%ID"}}'
+    option redispatch 1
+    retries 3
+    retry-on conn-failure empty-response
+    option idle-close-on-response
+    timeout connect 2s
+    timeout check 3s
+    timeout client 60s
+    timeout http-request 15s
+    timeout http-keep-alive 15s
+    timeout queue 15s
+    timeout tunnel 1h
+
+# Docker's own DNS. Addresses are kept while it is away: the engine may be restarted under running containers.
+resolvers docker
+    nameserver dns 127.0.0.11:53
+    resolve_retries 3
+    timeout resolve 500ms
+    timeout retry 500ms
+    hold valid 1s
+    hold obsolete 10s
+    hold nx 10s
+    hold other 1h
+    hold refused 1h
+    hold timeout 1h
+"""
+
+_FRONTEND = """
+frontend port-{port}
+    bind :{port}
+    unique-id-format %[uuid()]
+    http-request set-header X-Request-ID %[unique-id] unless {{ req.hdr(X-Request-ID) -m found }}
+    http-request set-header X-Forwarded-Proto http unless {{ ssl_fc }}
+    http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
+    option forwardfor
+"""
+
+
+def backend_name(stack: str, service: str) -> str:
+    """Return the name of the backend of a service."""
+    return f"{stack}-{service}"
+
+
+def server_name(release: str, service: str, number: int) -> str:
+    """Return the name of the server that stands for one container of a release."""
+    return f"{release}-{service}-{number}"
+
+
+def render(stacks: list[dict[str, Any]]) -> str:
+    """Return haproxy.cfg for these stacks.
+
+    Args:
+        stacks: for each stack: `stack`, `port`, `domain` (or None), `hard_stop` (seconds), `routes` (list of `service`, `path`,
+            `port`, `timeout` in seconds, `live` path or None), `releases` (list of `id`, `weights` {service: 0-256}, `servers`
+            {service: [container names]}).
+    """
+    stacks = sorted(stacks, key=lambda s: (s["port"], s["stack"]))
+    parts = [_HEAD.format(hard_stop=int(max([s["hard_stop"] for s in stacks], default=600)))]
+    ports = sorted({s["port"] for s in stacks})
+    parts.extend(_frontend(port, [s for s in stacks if s["port"] == port]) for port in ports)
+    for stack in stacks:
+        parts.extend(_backend(stack, route) for route in stack["routes"])
+    return "".join(parts)
+
+
+def _frontend(port: int, stacks: list[dict[str, Any]]) -> str:
+    lines = []
+    # A named domain goes before the stack that takes any; within a stack the longest path first.
+    for stack in sorted(stacks, key=lambda s: s["domain"] is None):
+        host = f"{{ req.hdr(host),field(1,:) -i {stack['domain']} }} " if stack["domain"] else ""
+        for route in sorted(stack["routes"], key=lambda r: -len(r["path"])):
+            path = route["path"].rstrip("/")
+            test = f"{{ path {path} }} || {host}{{ path_beg {path}/ }}" if path else "{ path_beg / }"
+            lines.append(f"    use_backend {backend_name(stack['stack'], route['service'])} if {host}{test}\n")
+    return _FRONTEND.format(port=port) + "".join(lines)
+
+
+def _backend(stack: dict[str, Any], route: dict[str, Any]) -> str:
+    name = backend_name(stack["stack"], route["service"])
+    check = f"    option httpchk GET {route['live']}\n" if route["live"] else ""
+    lines = [
+        f"\nbackend {name}\n    balance leastconn\n{check}    timeout server {int(route['timeout'] * 1000)}ms\n"
+        "    default-server check inter 1s fastinter 250ms fall 3 rise 1 resolvers docker init-addr libc,none\n"
+    ]
+    for release in stack["releases"]:
+        weight = release["weights"].get(route["service"], 0)
+        for number, container in enumerate(release["servers"].get(route["service"], []), 1):
+            server = server_name(release["id"], route["service"], number)
+            lines.append(f"    server {server} {container}:{route['port']} weight {weight}\n")
+    return "".join(lines)

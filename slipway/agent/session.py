@@ -1,0 +1,85 @@
+"""The conversation with the controller: JSON lines in on standard input, JSON lines out on standard output.
+
+In: `{"id": n, "stack": s, "fence": f, "ops": [{"kind": k, ...}]}`, done in order, and `{"ping": n}` as a sign of life.
+Out: for each operation `{"id", "at", "event": "begin" | "progress" | "done" | "failed", ...}`, then `{"id", "event": "end"}`.
+When standard input ends, or says nothing for a while, the deployer is gone: commands in hand are killed and the process
+leaves, which frees the lease. Everything on disk is written so that this may happen at any instant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from queue import Queue
+from typing import Any
+
+from . import engine, operations
+from .failure import OperationFailed
+
+SILENCE = 25.0
+"""Seconds without a word from the controller after which it is taken for dead."""
+
+
+class Session:
+    """One controller's session on this host."""
+
+    def __init__(self) -> None:
+        self._queue: Queue[dict[str, Any]] = Queue()
+        self._heard = time.monotonic()
+        self._out = threading.Lock()
+        self.context = operations.Context(self)
+
+    def send(self, value: dict[str, Any]) -> None:
+        """Send one line to the controller."""
+        with self._out:
+            sys.stdout.write(json.dumps(value) + "\n")
+            sys.stdout.flush()
+
+    def serve(self) -> None:
+        """Serve until the controller is gone."""
+        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
+        while True:
+            self._run(self._queue.get())
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._heard = time.monotonic()
+            message = json.loads(line)
+            if "ping" in message:
+                self.context.beat()
+            else:
+                self._queue.put(message)
+        self._leave()
+
+    def _watch(self) -> None:
+        while time.monotonic() - self._heard < SILENCE:
+            time.sleep(1)
+        self._leave()
+
+    def _leave(self) -> None:
+        engine.kill_children()
+        os._exit(0)
+
+    def _run(self, message: dict[str, Any]) -> None:
+        number = message["id"]
+        for at, operation in enumerate(message["ops"]):
+            head = {"id": number, "at": at}
+            self.send({**head, "event": "begin"})
+            try:
+                result = self.context.perform(message.get("stack", ""), message.get("fence"), operation, head)
+                self.send({**head, "event": "done", "result": result})
+            except OperationFailed as failure:
+                self.send({**head, "event": "failed", **vars(failure)})
+                break
+            except Exception as error:
+                seen = traceback.format_exc(limit=-4)
+                self.send(
+                    {**head, "event": "failed", "what": f"{type(error).__name__}: {error}", "seen": seen, "bug": True}
+                )
+                break
+        self.send({"id": number, "event": "end"})

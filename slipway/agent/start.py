@@ -1,0 +1,94 @@
+"""Starting and ending the services of a release: Compose makes their containers, the engine's API starts and ends them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from . import engine
+from .failure import OperationFailed
+from .state import StackHome
+
+_ENDING = 3700  # seconds: longer than any grace period may be
+
+
+def bring_up(home: StackHome, release: str, services: list[dict[str, Any]], *, recreate: bool) -> None:
+    """Start services of a release; those that run are left alone. Does not wait for health.
+
+    Args:
+        home: the stack's folder.
+        release: the release.
+        services: `name` and `replicas` of each.
+        recreate: make the containers anew (their secrets changed).
+
+    Raises:
+        OperationFailed: Compose, or the engine, can't start one.
+    """
+    _await_end(home, release, {s["name"] for s in services})
+    found = engine.of_release(home.stack, release)
+    if recreate or any(len(_of(found, [s["name"]])) != s["replicas"] for s in services):
+        _make(home, release, services, recreate)
+        found = engine.of_release(home.stack, release)
+        _number(home, release, services, found)
+    waiting = [c for c in _of(found, [s["name"] for s in services]) if not c["State"]["Running"]]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(_start, waiting))
+
+
+def _of(containers: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    return [c for c in containers if c["Config"]["Labels"].get("slipway.service") in names]
+
+
+def _make(home: StackHome, release: str, services: list[dict[str, Any]], recreate: bool) -> None:
+    names = [s["name"] for s in services]
+    what = f"{', '.join(names)} could not be started"
+    # All services of the release, not only these: a second call of Compose takes longer than making all containers.
+    every = names if recreate else [n for n, s in home.meta(release)["services"].items() if s["role"] == "app"]
+    argv = ["up", "--no-start", "--no-deps", "--pull", "never", *(["--force-recreate"] if recreate else []), *every]
+    engine.compose_or_fail(what, f"{home.stack}-{release}", home.release(release) / "compose.yaml", *argv)
+
+
+def _number(home: StackHome, release: str, services: list[dict[str, Any]], containers: list[dict[str, Any]]) -> None:
+    """Give containers the names that the router knows.
+
+    Compose counts on where one of several containers was removed: 2 and 3 instead of 1 and 2.
+    """
+    for service in services:
+        names = {c["Name"].lstrip("/") for c in _of(containers, [service["name"]])}
+        wanted = {f"{home.stack}-{release}-{service['name']}-{n}" for n in range(1, service["replicas"] + 1)}
+        # Without `strict`, which Python 3.9 does not know.
+        for odd, free in zip(sorted(names - wanted), sorted(wanted - names)):  # noqa: B905
+            engine.api("POST", f"/containers/{odd}/rename", name=free)
+
+
+def _start(container: dict[str, Any]) -> None:
+    try:
+        engine.api("POST", f"/containers/{container['Id']}/start")
+    except OperationFailed as error:
+        service = container["Config"]["Labels"]["slipway.service"]
+        raise OperationFailed(f"{service} could not be started", error.seen, service=service) from error
+
+
+def _await_end(home: StackHome, release: str, names: set[str]) -> None:
+    """Wait for containers that were told to end (by a deploy, or by the timer), so that they can be started again."""
+    meta = home.meta(release)
+    ending = set(meta.get("ending", []))
+    if not ending & names and not meta.get("stopped_at"):
+        return
+    for container in engine.of_release(home.stack, release):
+        service = container["Config"]["Labels"]["slipway.service"]
+        if container["State"]["Running"] and (meta.get("stopped_at") or service in ending & names):
+            engine.api("POST", f"/containers/{container['Id']}/stop", timeout=_ENDING)
+    home.note(release, stopped_at=None, ending=sorted(ending - names))
+
+
+def tell_to_end(home: StackHome, release: str, names: list[str]) -> list[str]:
+    """Send SIGTERM to services of a release and return the containers' names; they finish what they have in hand."""
+    told = []
+    running = [c for c in _of(engine.of_release(home.stack, release), names) if c["State"]["Running"]]
+    if running:
+        home.note(release, ending=sorted({*home.meta(release).get("ending", []), *names}))
+    for container in running:
+        engine.api("POST", f"/containers/{container['Id']}/kill", signal="SIGTERM")
+        told.append(container["Name"].lstrip("/"))
+    return told
