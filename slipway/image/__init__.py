@@ -1,0 +1,1 @@
+"""Images: built from a stack's `build:` sections, pushed, and known by digest."""

@@ -1,0 +1,1 @@
+"""Where releases run: hosts over SSH (`compose`), or a cluster."""

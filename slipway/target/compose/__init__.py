@@ -1,0 +1,1 @@
+"""Releases as Compose projects on hosts over SSH."""

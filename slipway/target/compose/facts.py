@@ -1,0 +1,102 @@
+"""What the hosts say is true, as typed answers to the planner's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """The facts of one stack on one host (see `slipway.agent.facts`)."""
+
+    host: str
+    raw: Mapping[str, Any]
+
+    @property
+    def releases(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is recorded of each release."""
+        value: Mapping[str, Mapping[str, Any]] = self.raw["releases"]
+        return value
+
+    @property
+    def router(self) -> Mapping[str, Any]:
+        """What the router says: `answers`, `wanted`, `shares`, `servers`, `open`."""
+        value: Mapping[str, Any] = self.raw["router"]
+        return value
+
+    def running(self, release: str, service: str | None = None) -> int:
+        """Return how many containers of a release (of one service) run."""
+        return sum(
+            c["state"] == "running" and c["release"] == release and service in (None, c["service"])
+            for c in self.raw["containers"]
+        )
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Return the shares per service and release; where no router runs, those it would load."""
+        if self.router["answers"]:
+            return dict(self.router["shares"])
+        found: dict[str, dict[str, float]] = {}
+        for release in (self.router["wanted"] or {"releases": []})["releases"]:
+            for service, weight in release["weights"].items():
+                found.setdefault(service, {})[release["id"]] = 100.0 if weight else 0.0
+        return found
+
+    def live(self) -> str | None:
+        """Return the release that the router sends traffic to: the one with the largest share over all services."""
+        totals: dict[str, float] = {}
+        for by_release in self.shares().values():
+            for release, share in by_release.items():
+                totals[release] = totals.get(release, 0) + share
+        best = max(totals, key=lambda r: totals[r], default=None)
+        if best is None or not totals[best]:
+            return self._weighted()
+        return best
+
+    def _weighted(self) -> str | None:
+        # No server is up: the release that would get traffic if one were.
+        for release in (self.router["wanted"] or {"releases": []})["releases"]:
+            if any(release["weights"].values()):
+                return str(release["id"])
+        return None
+
+    def is_whole(self, release: str) -> bool:
+        """Tell whether a release gets every request of every service, and all its containers run and are healthy."""
+        shares = self.shares()
+        meta = self.releases.get(release)
+        if not meta or not self.router["answers"] or any(s.get(release) != 100.0 for s in shares.values()):
+            return False
+        return all(
+            self._service_is_whole(release, name, s) for name, s in meta["services"].items() if s["role"] == "app"
+        )
+
+    def _service_is_whole(self, release: str, name: str, service: Mapping[str, Any]) -> bool:
+        mine = [c for c in self.raw["containers"] if c["release"] == release and c["service"] == name]
+        # Where the gate asks by HTTP, a container's own check, which may come round twice a minute, has nothing to add yet.
+        well = {"healthy", "none", *(["starting"] if service["ready"] else [])}
+        good = [c for c in mine if c["state"] == "running" and c["health"] in well]
+        images = self.releases[release]["images"]
+        return len(good) >= service["replicas"] and all(c["image"] == images[name] for c in good)
+
+    def rollback_candidates(self) -> list[str]:
+        """Return the verified releases that were deployed before the live one, newest first.
+
+        Going back twice goes further back, not to the release that was just left: a rollback is no new activation.
+        """
+        live = self.live()
+        before = self.releases.get(live or "", {}).get("activated_at") or "9999"
+        known = {r: m["activated_at"] for r, m in self.releases.items() if m.get("verified") and m.get("activated_at")}
+        return sorted((r for r in known if r != live and known[r] < before), key=lambda r: known[r], reverse=True)
+
+    def left(self) -> str | None:
+        """Return the release that was live last before the live one."""
+        left = {r: m["deactivated_at"] for r, m in self.releases.items() if m.get("deactivated_at")}
+        return max(left, key=lambda r: left[r], default=None)
+
+
+def live_release(facts: Mapping[str, HostFacts]) -> str | None:
+    """Return the release that serves on the hosts: the one that most of them send traffic to."""
+    found = [f.live() for f in facts.values()]
+    known = [r for r in found if r]
+    return max(set(known), key=known.count) if known else None

@@ -1,0 +1,154 @@
+"""The planner of `deploy` and `migrate`: from settings and facts to a plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipway.plan.operation import Operation, Phase, Plan
+from slipway.settings.model import Service
+from slipway.target.compose import render
+from slipway.target.compose.accessories import accessory_operations
+from slipway.target.compose.changes import changes
+from slipway.target.compose.facts import live_release
+from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, drain_limit, meta, secret_files
+from slipway.target.compose.routing import after_switch, revert_phases, router_plan
+
+
+def plan_deploy(request: Request, release: Release) -> Plan:
+    """Return the plan that brings `release` live: beside what serves, gated, switched, the old one left to drain."""
+    before = live_release(request.facts)
+    recorded = meta(request, release)
+    phases = [_prepare(request, release, recorded)]
+    if request.stack.migrate:
+        phases.append(_migrate(request, release))
+    undo = [
+        Phase(
+            "Undo",
+            {
+                h: (Operation("release.remove", "remove the new release", {"release": release.id}),)
+                for h in request.hosts
+            },
+        )
+    ]
+    switched: set[str] = set()
+    numbers = sorted({s.phase for s in request.stack.of_role("app")})
+    for number in numbers:
+        of = [s for s in request.stack.of_role("app") if s.phase == number]
+        title = f" (phase {number})" if len(numbers) > 1 else ""
+        phases.append(
+            Phase(
+                "Start and wait for health" + title, _start(request, release.id, recorded, of), switched=bool(switched)
+            )
+        )
+        switched |= {s.name for s in of if s.route}
+        ops = {h: _switch(request, h, release.id, recorded, of, set(switched)) for h in request.hosts}
+        phases.append(Phase("Switch" + title, ops, switched=True))
+    phases += after_switch(request.env, release.id, dict.fromkeys(request.hosts, recorded))
+    phases.append(Phase("Verify", verify="deploy", switched=True))
+    revert = revert_phases(request, before, release.id, recorded) if before and before != release.id else []
+    same = before == release.id  # mending the live release: there is nothing to remove
+    return Plan(
+        "deploy", request.env.name, request.stack.name, release.id, before, tuple(changes(request, release)),
+        tuple(phases), () if same else tuple(undo), tuple(revert),
+    )  # fmt: skip
+
+
+def _prepare(request: Request, release: Release, recorded: Mapping[str, Any]) -> Phase:
+    hosts = {}
+    for host in request.hosts:
+        first = host == request.first
+        document = render.app_document(release.content, request.stack, release.id, release.version, first)
+        secrets = secret_files(request, [s for s in request.stack.services if s.role != "accessory"])
+        images = [ROUTER_IMAGE, *release.images.values()]
+        fresh = first and request.facts[host].raw["accessories"] is None
+        if fresh:
+            images += [str(s.image) for s in request.stack.of_role("accessory")]
+        ops = [
+            Operation("host.check", "look at the disk", {"disk_mb": 300}),
+            Operation("stack.tidy", "remove what killed runs left", {"keep": release.id}),
+            Operation("volumes.ensure", "see that volumes exist", {"names": render.volumes(document)}),
+            Operation(
+                "release.write",
+                f"write release {release.id}",
+                {"release": release.id, "compose": render.as_yaml(document), "meta": recorded, "secrets": secrets},
+            ),
+            Operation(
+                "images.pull", f"pull {len(set(images))} images", {"images": sorted(set(images)), "auth": request.auth}
+            ),
+            Operation("router.ensure", "see that the router runs", {"image": ROUTER_IMAGE, "port": request.entry.port}),
+            *drain_wait(request, host, release.id),
+        ]
+        if fresh and request.stack.of_role("accessory"):
+            ops += accessory_operations(request)
+        hosts[host] = tuple(ops)
+    return Phase("Prepare hosts", hosts)
+
+
+def drain_wait(request: Request, host: str, coming: str) -> list[Operation]:
+    """Return the wait for the oldest of the old releases with open requests, where there are too many side by side."""
+    facts = request.facts[host]
+    live = facts.live()
+    draining = [r for r, n in facts.router["open"].items() if n and r not in (live, coming)]
+    draining.sort(key=lambda r: facts.releases.get(r, {}).get("deactivated_at") or "")
+    # The live one will drain as well once the switch is done: it takes a place.
+    over = draining[: max(0, len(draining) + 1 - request.env.max_draining)]
+    limit = 0.0 if request.cut else drain_limit(request.stack)
+    return [
+        Operation("release.drain", f"wait for the last requests of {r}", {"release": r, "limit": limit}) for r in over
+    ]
+
+
+def _migrate(request: Request, release: Release) -> Phase:
+    migrate = request.stack.migrate
+    assert migrate  # noqa: S101 - the caller looked
+    params = {
+        "release": release.id,
+        "service": migrate.service,
+        "pending": list(migrate.pending),
+        "command": list(migrate.command),
+    }
+    return Phase("Migrate", {request.first: (Operation("release.migrate", "run waiting migrations", params),)})
+
+
+def plan_migrate(request: Request, release: Release) -> Plan:
+    """Return the plan that runs the migrations of `release` without deploying it."""
+    live = live_release(request.facts)
+    recorded = meta(request, release)
+    prepare = {request.first: _prepare(request, release, recorded).hosts[request.first]}
+    undo = {request.first: (Operation("release.remove", "remove what was prepared", {"release": release.id}),)}
+    known = release.id in request.facts[request.first].releases
+    last = () if known else (Phase("Tidy up", undo),)
+    phases = (Phase("Prepare hosts", prepare), _migrate(request, release), *last)
+    return Plan("migrate", request.env.name, request.stack.name, release.id, live, (), phases, last)
+
+
+def _start(
+    request: Request, release: str, recorded: Mapping[str, Any], of: list[Service]
+) -> dict[str, tuple[Operation, ...]]:
+    routed, quiet = [s for s in of if s.route], [s for s in of if not s.route]
+    ops = []
+    for group in (routed, quiet):  # what takes no requests starts once the rest has passed the gate
+        if group:
+            gates = [recorded["services"][s.name] for s in group]
+            names = ", ".join(s.name for s in group)
+            ops.append(Operation("release.up", f"start {names}", {"release": release, "services": gates}))
+    return dict.fromkeys(request.hosts, tuple(ops))
+
+
+def _switch(
+    request: Request,
+    host: str,
+    release: str,
+    recorded: Mapping[str, Any],
+    of: list[Service],
+    switched: set[str],
+) -> tuple[Operation, ...]:
+    wanted = router_plan(request.facts[host], release, recorded, switched)
+    ops = [Operation("router.apply", f"send new requests to {release}", {"wanted": wanted, "activate": True})]
+    quiet = [s.name for s in of if not s.route]
+    facts = request.facts[host]
+    others = sorted(r for r in facts.releases if r != release and any(facts.running(r, name) for name in quiet))
+    says = f"let {', '.join(quiet)} of %s finish"
+    ops += [Operation("services.stop", says % old, {"release": old, "services": quiet}) for old in others]
+    return tuple(ops)

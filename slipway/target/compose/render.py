@@ -1,0 +1,168 @@
+"""What a host is given: the Compose file of a release and of the accessories. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from slipway.settings import interpolate, scalars
+from slipway.settings.model import Environment, Service, Stack, StackEntry
+
+_NOT_COMPOSE = {"build", "container_name"}
+
+
+def network(stack: str) -> str:
+    """Return the name of the network that a stack's releases, accessories and the router share."""
+    return f"slipway-{stack}"
+
+
+def release_id(version: str, content: Mapping[str, Any]) -> str:
+    """Return the id of a release: its version and a digest of all that it is made of.
+
+    The same version with other settings is another release; so is another version with equal digests.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")[:40] or "v"
+    return f"{name}-{content_digest(content)[:6]}"
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """Return a digest of what a release is made of (hex)."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def replicas(service: Service, entry: StackEntry) -> int:
+    """Return how many containers of a service run on each host."""
+    return entry.replicas.get(service.name, service.replicas)
+
+
+def readers(service: Service) -> list[str]:
+    """Return the user ids that read a service's secret files (root where the image starts as root)."""
+    user = str(service.compose.get("user", "0")).partition(":")[0]
+    return sorted({user, "0"})
+
+
+def _common(service: Service) -> dict[str, Any]:
+    section = {k: v for k, v in service.compose.items() if k not in _NOT_COMPOSE}
+    section.setdefault("restart", "unless-stopped")
+    return section
+
+
+def _top(stack: Stack, services: Mapping[str, Any], networks: Mapping[str, Any]) -> dict[str, Any]:
+    used = {name for s in services.values() for name in secret_names(s)}
+    top: dict[str, Any] = {"services": dict(services), "networks": dict(networks)}
+    if used:
+        top["secrets"] = {name: {"file": f"./secrets/{name}"} for name in sorted(used)}
+    volumes = {v for s in services.values() for v in _volume_names(s) if v in stack.volumes}
+    if volumes:
+        top["volumes"] = {v: {"name": f"slipway-{stack.name}-{v}", "external": True} for v in sorted(volumes)}
+    return top
+
+
+def secret_names(section: Mapping[str, Any]) -> list[str]:
+    """Return the names of the secrets of a service's section."""
+    return [s if isinstance(s, str) else s["source"] for s in section.get("secrets", [])]
+
+
+def _volume_names(section: Mapping[str, Any]) -> list[str]:
+    volumes = section.get("volumes", [])
+    return [v.partition(":")[0] if isinstance(v, str) else str(v.get("source", "")) for v in volumes]
+
+
+def volumes(document: Mapping[str, Any]) -> list[str]:
+    """Return the names of the volumes that a rendered file needs."""
+    return [v["name"] for v in document.get("volumes", {}).values()]
+
+
+def app_content(env: Environment, entry: StackEntry, stack: Stack, images: Mapping[str, str]) -> dict[str, Any]:
+    """Return the Compose document of a release but for its id, so that the id can be made of it.
+
+    Args:
+        env: the environment.
+        entry: what it says of the stack.
+        stack: the stack.
+        images: image by digest for each app and job service.
+    """
+    services = {}
+    for service in (*stack.of_role("app"), *stack.of_role("job")):
+        section = _common(service)
+        section["image"] = images[service.name]
+        section["deploy"] = {**section.get("deploy", {}), "replicas": replicas(service, entry)}
+        section["networks"] = {"default": {}, "stack": {}}
+        hosts = remote_accessories(env, stack)
+        services[service.name] = section
+        if hosts:
+            services[service.name]["x-accessory-hosts"] = hosts
+    return _top(stack, services, {"default": {}, "stack": {"name": network(stack.name), "external": True}})
+
+
+def remote_accessories(env: Environment, stack: Stack) -> dict[str, str]:
+    """Return where other hosts find each accessory: they run on the environment's first host."""
+    if len(env.hosts) < 2:
+        return {}
+    first = env.hosts[0]
+    return {s.name: first.private_address or first.address for s in stack.of_role("accessory")}
+
+
+def app_document(
+    content: Mapping[str, Any], stack: Stack, release: str, version: str, first_host: bool
+) -> dict[str, Any]:
+    """Return the Compose document of a release as a host gets it: with its id, and where the accessories are."""
+    document: dict[str, Any] = json.loads(json.dumps(content))
+    # Docker asks a container's networks for a name in the order of the networks' names. This one sorts before the shared one,
+    # so that a release's services find each other, and never those of another release.
+    document["networks"]["default"] = {"name": f"release-{stack.name}-{release}"}
+    for name, section in document["services"].items():
+        section["environment"] = {
+            **section.get("environment", {}),
+            "SLIPWAY_RELEASE": release,
+            "SLIPWAY_VERSION": version,
+        }
+        section["labels"] = _labels(stack.name, name, stack.service(name).role, release)
+        remote = section.pop("x-accessory-hosts", {})
+        if remote and not first_host:
+            section["extra_hosts"] = {**section.get("extra_hosts", {}), **remote}
+        if stack.service(name).role == "job":
+            section["profiles"] = ["job"]
+    return document
+
+
+def _labels(stack: str, service: str, role: str, release: str = "") -> dict[str, str]:
+    labels = {"slipway.stack": stack, "slipway.service": service, "slipway.role": role}
+    return {**labels, "slipway.release": release} if release else labels
+
+
+def accessory_document(env: Environment, stack: Stack) -> dict[str, Any]:
+    """Return the Compose document of a stack's accessories."""
+    services = {}
+    for service in stack.of_role("accessory"):
+        section = _common(service)
+        section["image"] = service.image
+        section["networks"] = {"stack": {}}
+        section["labels"] = _labels(stack.name, service.name, "accessory")
+        if len(env.hosts) > 1:
+            address = env.hosts[0].private_address or env.hosts[0].address
+            section["ports"] = [f"{address}:{port}:{port}" for port in section.get("expose", [])]
+        services[service.name] = section
+    return _top(stack, services, {"stack": {"name": network(stack.name), "external": True}})
+
+
+def gate_of(service: Service, entry: StackEntry) -> dict[str, Any]:
+    """Return what the health gate needs to know of a service."""
+    ready = service.health.ready if service.health and service.route else None
+    within = service.health.start_within if service.health else 60.0
+    return {
+        "name": service.name,
+        "replicas": 1 if service.role == "accessory" else replicas(service, entry),
+        "start_within": within,
+        "port": service.route.port if service.route else 0,
+        "ready": ready,
+    }
+
+
+def as_yaml(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML."""
+    # A `$` is a variable to Compose; ours have been put in already.
+    return scalars.dump(interpolate.escape(document))

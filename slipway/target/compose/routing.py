@@ -1,0 +1,97 @@
+"""Which release gets the requests: what the router is told, the proof afterwards, and the way back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipway.plan.operation import Operation, Phase
+from slipway.settings.model import Environment
+from slipway.target.compose.facts import HostFacts
+from slipway.target.compose.request import Request
+
+FULL = 100
+"""Weight of a server that takes its share; 0 takes none."""
+
+
+def router_plan(
+    facts: HostFacts,
+    target: str,
+    target_meta: Mapping[str, Any],
+    switched: set[str] | None = None,
+    also: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return what the router should do (see `slipway.agent.haproxy.render`): send everything to `target`.
+
+    Args:
+        facts: the host's facts: releases that still run keep their servers, without a share.
+        target: the release that gets the traffic.
+        target_meta: what is recorded of it.
+        switched: only these services are switched yet (default: all); the rest stays with the release that has them.
+        also: releases that will run by then, with what is recorded of them.
+    """
+    known = {**facts.releases, **(also or {}), target: target_meta}
+    old = [r for r in known if r != target and (facts.running(r) or r in (also or {}))]
+    live = facts.live()
+    releases = []
+    for release in [*sorted(old), target]:
+        routed = {n: s for n, s in known[release]["services"].items() if s["routed"]}
+        if release == target != live and switched is not None:
+            # The others have not been started: the router could not look their addresses up, and would notice late.
+            routed = {n: s for n, s in routed.items() if n in switched}
+        weights = {}
+        for name in routed:
+            goes = switched is None or name in switched
+            weights[name] = FULL if release == (target if goes else live) else 0
+        servers = {
+            n: [f"{target_meta['router']['stack']}-{release}-{n}-{i}" for i in range(1, s["replicas"] + 1)]
+            for n, s in routed.items()
+        }
+        releases.append({"id": release, "weights": weights, "servers": servers})
+    return {**target_meta["router"], "releases": releases}
+
+
+def after_switch(env: Environment, release: str, recorded: Mapping[str, Mapping[str, Any]]) -> list[Phase]:
+    """Return what proves a release once it has the traffic: its smoke tests, and the watch that the environment asks for.
+
+    Args:
+        env: the environment.
+        release: the release's id.
+        recorded: what is recorded of it, by host.
+    """
+    smoke, watch = {}, {}
+    for host, known in recorded.items():
+        params = {"tests": known["smoke"], "port": known["router"]["port"], "domain": known["router"]["domain"]}
+        if known["smoke"]:
+            says = f"{len(known['smoke'])} requests through the front door"
+            smoke[host] = (Operation("smoke.run", says, {**params, "release": release}),)
+        apps = [s for s in known["services"].values() if s["role"] == "app"]
+        seen = {"release": release, "services": apps, "seconds": env.settle}
+        watch[host] = (Operation("release.watch", "watch health", seen),)
+    phases = [Phase("Smoke tests", smoke, switched=True)] if smoke else []
+    return phases + ([Phase(f"Watch for {env.settle:g} s", watch, switched=True)] if env.settle else [])
+
+
+def revert_phases(request: Request, before: str, failed: str, recorded: Mapping[str, Any]) -> list[Phase]:
+    """Return the way back after the switch: the router first, then what takes no requests."""
+    hosts = {}
+    for host in request.hosts:
+        facts = request.facts[host]
+        old = facts.releases.get(before)
+        if old is None:
+            continue
+        quiet = {n: s for n, s in old["services"].items() if s["role"] == "app" and not s["routed"]}
+        wanted = router_plan(facts, before, old, also={failed: recorded})
+        ops = [Operation("router.apply", f"send new requests to {before} again", {"wanted": wanted})]
+        if quiet:
+            ops.append(
+                Operation(
+                    "release.up", f"start {', '.join(quiet)}", {"release": before, "services": list(quiet.values())}
+                )
+            )
+            ops.append(
+                Operation("services.stop", "let the new one's finish", {"release": failed, "services": list(quiet)})
+            )
+        ops.append(Operation("release.note", f"mark {failed} as bad", {"release": failed, "facts": {"failed": True}}))
+        hosts[host] = tuple(ops)
+    return [Phase(f"Roll back to {before}", hosts, switched=True)] if hosts else []

@@ -1,0 +1,242 @@
+"""The one way to do something on a host: one SSH connection, one command, the agent, for the whole run.
+
+Fabric would accept any host key (it sets AutoAddPolicy after we could say otherwise); so the policy is set on the client it made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import logging
+import shlex
+import socket
+import threading
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from slipway.errors import BadInput, SlipwayError
+from slipway.plan.operation import Operation
+from slipway.settings.model import Host
+
+PING_EVERY = 2.0
+CONNECT_WITHIN = 10
+
+# Keeps the agent for the host's timer, then runs it. The digest names it, so two versions never mix.
+_BOOT = """
+import os, sys
+digest, size = sys.stdin.buffer.readline().decode().split()
+data = sys.stdin.buffer.read(int(size))
+folder = os.environ.get("SLIPWAY_HOME", "/var/lib/slipway") + "/agent"
+path = folder + "/" + digest + ".pyz"
+if not os.path.isdir(folder):
+    print('{"event": "bare"}', flush=True)
+    sys.exit(0)
+if not os.path.exists(path):
+    for old in os.listdir(folder):
+        if old.endswith(".pyz") and old != "current.pyz": os.unlink(folder + "/" + old)
+    for name in (path, folder + "/current.pyz"):
+        with open(name + ".new", "wb") as f: f.write(data)
+        os.replace(name + ".new", name)
+sys.path.insert(0, path)
+from slipway.agent.session import Session
+print('{"event": "ready"}', flush=True)
+Session().serve()
+"""
+
+
+class HostError(SlipwayError):
+    """An operation failed on a host, or the host went away.
+
+    Args:
+        failure: what the agent said: `what`, `seen`, `service`, `bad_input`.
+        host: the host's name.
+    """
+
+    def __init__(self, host: str, failure: Mapping[str, Any]) -> None:
+        service = failure.get("service")
+        where = f"{host}, {service}" if service else host
+        super().__init__(str(failure["what"]), where=where, seen=str(failure.get("seen", "")))
+        self.bad_input = bool(failure.get("bad_input"))
+        self.lost = bool(failure.get("lost"))
+
+
+class LoginRefused(SlipwayError):
+    """The deploy user can't log in, or the host has no Slipway folder: it has not been provisioned."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to log in: a private key (None: the SSH agent and default keys) and the known host keys."""
+
+    key_file: Path | None
+    known_hosts: Path
+
+
+@functools.lru_cache
+def agent_zip() -> bytes:
+    """Return the agent as a zip archive that `python3` runs, the same bytes each time."""
+    package = Path(__file__).resolve().parents[2]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        files = {f"slipway/agent/{p.name}": p.read_text() for p in sorted((package / "agent").glob("*.py"))}
+        files["slipway/__init__.py"] = ""
+        files["__main__.py"] = files["slipway/agent/__main__.py"]
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+class HostSession:
+    """A conversation with the agent on one host. Use as a context manager."""
+
+    def __init__(self, host: Host, access: Access) -> None:
+        self.host, self.access = host, access
+        self._number = 0
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._connection: Any = None
+
+    def __enter__(self) -> HostSession:
+        self._connect()
+        self._start_agent()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session: the agent sees the end of its input and leaves."""
+        self._closed.set()
+        with contextlib.suppress(Exception):
+            self._connection.close()
+
+    def _connect(self) -> None:
+        import paramiko
+        from fabric import Config, Connection
+
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+        where = f"{self.host.name} ({self.host.address}:{self.host.port})"
+        keys = {"key_filename": str(self.access.key_file), "look_for_keys": False, "allow_agent": False}
+        self._connection = Connection(
+            self.host.address,
+            user=self.host.user,
+            port=self.host.port,
+            connect_timeout=CONNECT_WITHIN,
+            connect_kwargs=keys if self.access.key_file else {},
+            config=Config(overrides={"load_ssh_configs": self.access.key_file is None}),
+        )
+        client = self._connection.client
+        client.get_host_keys().clear()
+        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        if self.access.known_hosts.exists():
+            client.load_host_keys(str(self.access.known_hosts))
+        add = f"compare its key with the host's own and add it to {self.access.known_hosts}"
+        try:
+            self._connection.open()
+        except paramiko.BadHostKeyException as error:
+            seen = f"{error.key.get_name()} {error.key.get_base64()}"
+            raise BadInput("the host key is not the one that is known", where=where, seen=seen, todo=add) from error
+        except paramiko.AuthenticationException as error:
+            raise LoginRefused(f"{self.host.user} can't log in", where=where, seen=str(error)) from error
+        except paramiko.SSHException as error:
+            if "not found in known_hosts" in str(error):
+                todo = f"{add} (ssh-keyscan -p {self.host.port} {self.host.address} shows it)"
+                raise BadInput("the host key is unknown", where=where, seen=str(error), todo=todo) from error
+            raise SlipwayError("SSH failed", where=where, seen=str(error)) from error
+        except (OSError, socket.gaierror) as error:
+            raise SlipwayError("the host can't be reached over SSH", where=where, seen=str(error)) from error
+
+    def _start_agent(self) -> None:
+        data = agent_zip()
+        channel = self._connection.transport.open_session()
+        channel.exec_command(shlex.join(["python3", "-u", "-c", _BOOT]))
+        self._input = channel.makefile_stdin("wb", 65536)
+        self._output = channel.makefile("r", 65536)
+        self._errors = channel.makefile_stderr("r")
+        self._send_raw(f"{hashlib.sha256(data).hexdigest()[:16]} {len(data)}\n".encode() + data)
+        event = self._read().get("event")
+        if event == "bare":
+            raise LoginRefused("the host has not been provisioned", where=self.host.name)
+        threading.Thread(target=self._ping, daemon=True).start()
+
+    def _send_raw(self, data: bytes) -> None:
+        with self._lock:
+            self._input.write(data)
+            self._input.flush()
+
+    def _send(self, value: Mapping[str, Any]) -> None:
+        try:
+            self._send_raw(json.dumps(value).encode() + b"\n")
+        except OSError as error:
+            raise self._lost(str(error)) from error
+
+    def _ping(self) -> None:
+        while not self._closed.wait(PING_EVERY):
+            try:
+                self._send({"ping": 1})
+            except SlipwayError:
+                return
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            line = self._output.readline()
+        except OSError as error:
+            raise self._lost(str(error)) from error
+        if not line:
+            raise self._lost(self._errors.read()[-2000:])
+        value: dict[str, Any] = json.loads(line)
+        return value
+
+    def _lost(self, seen: str) -> HostError:
+        return HostError(self.host.name, {"what": "the connection to the host was lost", "seen": seen, "lost": True})
+
+    def perform(
+        self,
+        stack: str,
+        operations: Sequence[Operation],
+        *,
+        fence: int | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> list[dict[str, Any]]:
+        """Have the host do operations in order, in one exchange.
+
+        Args:
+            stack: whose.
+            operations: what.
+            fence: the run's number; the host refuses where a later run has begun.
+            progress: told what each operation says while it works.
+
+        Returns:
+            The result of each operation.
+
+        Raises:
+            HostError: one failed (the rest was not begun), or the connection was lost.
+        """
+        self._number += 1
+        ops = [o.message() for o in operations]
+        self._send({"id": self._number, "stack": stack, "fence": fence, "ops": ops})
+        results: list[dict[str, Any]] = []
+        failure: dict[str, Any] | None = None
+        while True:
+            event = self._read()
+            kind = event["event"]
+            if kind == "begin":
+                progress(operations[event["at"]].says)
+            elif kind == "progress":
+                progress(event["words"])
+            elif kind == "done":
+                results.append(event["result"])
+            elif kind == "failed":
+                failure = event
+            elif kind == "end":
+                break
+        if failure:
+            raise HostError(self.host.name, failure)
+        return results

@@ -1,0 +1,183 @@
+"""The verbs on Compose hosts, each as one function that a task calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import cast, get_args
+
+from slipway.errors import BadInput
+from slipway.host.verify import Suite
+from slipway.image import build as images
+from slipway.image.registry import RegistryClient
+from slipway.image.source import tree_version
+from slipway.plan.executor import execute
+from slipway.plan.operation import Operation
+from slipway.settings import load
+from slipway.target.compose import accessories, planner, workplace
+from slipway.target.compose import deploy as deploying
+from slipway.target.compose import rollback as going_back
+from slipway.target.compose.deploy import Outcome, Version
+from slipway.target.compose.facts import live_release
+from slipway.target.compose.workplace import Workplace
+
+
+def _find(env: str, stack: str | None, *, yes: bool, start: bool = True) -> Workplace:
+    place = workplace.find(env, stack, yes=yes, start=start)
+    if place is None:
+        raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
+    return place
+
+
+def deploy(
+    env: str, stack: str | None, version: str | None, *, build: bool, plan_only: bool, cut: bool, yes: bool
+) -> Outcome:
+    """Deploy a version (see `slipway.target.compose.deploy.deploy`)."""
+    if build and not version:
+        raise BadInput(
+            "--build needs a name", todo="inv deploy --build --version NAME; without both the tree's revision is built"
+        )
+    settings, entry, found = load.load(env, stack)
+    if settings.development and not plan_only:
+        from slipway.target.compose import dev
+
+        return dev.deploy(settings, entry, found, yes=yes)
+    place = _find(env, stack, yes=yes, start=not plan_only)
+    return deploying.deploy(place, Version(version, build), plan_only=plan_only, cut=cut)
+
+
+def rollback(env: str, stack: str | None, to: str | None, *, plan_only: bool, yes: bool) -> Outcome:
+    """Go back to an earlier verified release. Raises BadInput where there is none."""
+    place = _find(env, stack, yes=yes, start=False)
+    with workplace.opened(place, prepare=False) as hosts:
+        if plan_only:
+            request = deploying.request_for(hosts)
+            plan = going_back.plan_rollback(request, going_back.choose(request, to))
+            return Outcome("rollback", env, place.stack.name, plan.release, plan.before, True, place.url, plan)
+        with deploying.run(hosts, "rollback") as fence:
+            request = deploying.request_for(hosts)
+            target = going_back.choose(request, to)
+            plan = going_back.plan_rollback(request, target)
+            return deploying.carry_out(hosts, plan, dict(request.facts[request.first].releases[target]), fence)
+
+
+def migrate(env: str, stack: str | None, version: str | None, *, plan_only: bool, yes: bool) -> Outcome:
+    """Run the waiting migrations of a version against the environment's database, without deploying it."""
+    place = _find(env, stack, yes=yes)
+    if not place.stack.migrate:
+        raise BadInput(f"stack {place.stack.name} has no migrations", where=f"compose/{place.stack.name}/compose.yaml")
+    with workplace.opened(place, prepare=False) as hosts:
+        release, request = deploying.release_of(hosts, Version(version), cut=False, dry=plan_only)
+        plan = planner.plan_migrate(request, release)
+        outcome = Outcome("migrate", env, place.stack.name, release.id, plan.before, True, place.url, plan)
+        if not plan_only:
+            with deploying.run(hosts, "migrate") as fence:
+                results = execute(plan, hosts.sessions, fence)
+                ran = results["Migrate"][request.first][-1]["ran"]
+                outcome = Outcome("migrate", env, place.stack.name, release.id, plan.before, bool(ran), place.url)
+                if plan.before:
+                    meta = dict(request.facts[request.first].releases[plan.before])
+                    deploying.proof(place, plan.before, meta, "migrate")
+        return outcome
+
+
+def build(env: str, stack: str | None, version: str | None, *, push: bool, yes: bool) -> Iterator[str]:
+    """Build a stack's images; with `push`, into the registry. Yields a line for each image."""
+    place = _find(env, stack, yes=yes)
+    name = version or tree_version(load.root(), place.env)
+    if not push:
+        for service in images.built_services(place.stack):
+            tag = f"{place.stack.name}/{service.name}:{name}"
+            images.build_locally(place.stack, service, tag)
+            yield f"{service.name}  {tag}"
+        return
+    assert place.env.registry  # noqa: S101 - validated
+    client = RegistryClient(place.env.registry, place.registry_password)
+    found = images.ensure(
+        place.stack, client, name, build=True, rebuild=bool(version), password=place.registry_password
+    )
+    for image in found.values():
+        yield f"{image.service}  {image.reference}  ({image.origin})"
+
+
+def provision(env: str, stack: str | None, *, plan_only: bool, yes: bool) -> Iterator[str]:
+    """Provision and verify the hosts; with `plan_only`, yield what would change."""
+    from slipway.host import inventory
+    from slipway.host import provision as provisioning
+
+    place = _find(env, stack, yes=yes, start=not plan_only)
+    if not plan_only:
+        workplace.provision(place)
+        return
+    ports = inventory.internal_ports(workplace.all_stacks(place))
+    keys = place.access
+    found = provisioning.preview(place.env, key_file=keys.key_file, known_hosts=keys.known_hosts, ports=ports)
+    yield from (f"{c.host}  {c.task}" for c in found.changes)
+    if not found.changes:
+        yield "nothing would change"
+
+
+def verify(env: str, stack: str | None, step: str | None) -> None:
+    """Run the Testinfra suites by hand: one step, or all that apply. Raises SlipwayError for the first that fails."""
+    place = _find(env, stack, yes=False, start=False)
+    with workplace.opened(place, prepare=False) as hosts:
+        live = live_release(hosts.facts)
+        meta = dict(hosts.facts[place.env.hosts[0].name].releases.get(live or "", {}))
+    applying = ["provision", *(["deploy"] if live else []), *(["migrate"] if live and place.stack.migrate else [])]
+    for name in [step] if step else applying:
+        if name not in get_args(Suite):
+            raise BadInput(f"there is no step {name}", todo=f"use one of {', '.join(get_args(Suite))}")
+        if name == "provision":
+            workplace.verify_hosts(place)
+        elif live is None:
+            raise BadInput("nothing is deployed, so there is nothing to verify", todo=f"inv deploy --env {env}")
+        else:
+            deploying.proof(place, live, meta, cast(Suite, name))
+
+
+def accessory_apply(env: str, stack: str | None, *, plan_only: bool, yes: bool) -> Iterator[str]:
+    """Make the accessories what the settings say. Yields what would be or was done, and for how long they were away."""
+    place = _find(env, stack, yes=yes)
+    with workplace.opened(place, prepare=not plan_only) as hosts:
+        request = deploying.request_for(hosts)
+        plan = accessories.plan_accessories(request)
+        if not plan.phases:
+            yield "the accessories are what the stack file says"
+            return
+        if plan_only:
+            yield from plan.lines()
+            return
+        with deploying.run(hosts, "accessory.apply") as fence:
+            begun = time.monotonic()
+            results = execute(plan, hosts.sessions, fence)
+            healthy = results["Apply accessories"][request.first][-1]["healthy_after"]
+            took = time.monotonic() - begun
+        entry = {"verb": "accessory.apply", "by": request.by, "outcome": "done", "seconds": round(took, 2)}
+        note = Operation("ledger.add", "write the ledger", {"entry": entry})
+        hosts.sessions[request.first].perform(place.stack.name, [note])
+        yield f"applied; away for at most {took:.1f} s ({', '.join(healthy)})"
+
+
+def lock_show(env: str, stack: str | None) -> str:
+    """Return words for who has the lease, and whether deploys are frozen."""
+    place = _find(env, stack, yes=False, start=False)
+    with workplace.opened(place, prepare=False) as hosts:
+        facts = hosts.facts[place.env.hosts[0].name].raw
+    words = []
+    if facts["lease"]:
+        words.append(f"held by {workplace.tell_lease({'held_by': facts['lease']})} on {facts['lease'].get('machine')}")
+    if facts["frozen"]:
+        words.append(f"frozen by {workplace.tell_lease({'frozen_by': facts['frozen']})}")
+    return "\n".join(words) or "free"
+
+
+def lock_freeze(env: str, stack: str | None, message: str | None) -> str:
+    """Freeze deploys with a reason, or (None) end that. Returns words for what was done."""
+    place = _find(env, stack, yes=False, start=False)
+    holder = {"by": workplace.by(), "message": message} if message else None
+    with workplace.opened(place, prepare=False) as hosts:
+        freeze = Operation("lease.freeze", "freeze", {"holder": holder})
+        before = hosts.sessions[place.env.hosts[0].name].perform(place.stack.name, [freeze])[0]["before"]
+    if message:
+        return f"deploys of {place.stack.name} to {env} are frozen: {message}"
+    return f"the freeze by {before['by']} is over" if before else "there was no freeze"

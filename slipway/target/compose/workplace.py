@@ -1,0 +1,245 @@
+"""Where a verb works: the environment with its lab's hosts put in, the stack, its secrets, and how to log in."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import secrets as random
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway import report
+from slipway.errors import SlipwayError
+from slipway.plan.operation import Operation
+from slipway.settings import load
+from slipway.settings.model import Environment, Host, Registry, Stack, StackEntry
+from slipway.target.compose.facts import HostFacts
+from slipway.target.compose.session import Access, HostSession, LoginRefused
+
+if TYPE_CHECKING:
+    from slipway.host.verify import VerifyResult
+    from slipway.lab.state import LabState
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What every verb that acts on hosts works with."""
+
+    env: Environment
+    entry: StackEntry
+    stack: Stack
+    access: Access
+    secrets: Mapping[str, str] = field(repr=False)
+    registry_password: str | None = field(default=None, repr=False)
+    lab: LabState | None = None
+
+    @property
+    def url(self) -> str:
+        """The front door's address, as a person on this machine opens it."""
+        if self.lab:
+            return f"http://127.0.0.1:{self.lab.hosts[0].published[self.entry.port]}"
+        host = self.entry.domain or self.env.hosts[0].address
+        return f"http://{host}" + ("" if self.entry.port == 80 else f":{self.entry.port}")
+
+    @property
+    def auth(self) -> dict[str, str] | None:
+        """The registry's credentials for pulling."""
+        registry = self.env.registry
+        if not registry or not registry.username or not self.registry_password:
+            return None
+        return {
+            "username": registry.username,
+            "password": self.registry_password,
+            "serveraddress": registry.seen_by_hosts,
+        }
+
+    @contextlib.contextmanager
+    def sessions(self) -> Iterator[dict[str, HostSession]]:
+        """Open a session with every host, side by side; close them in the end.
+
+        Raises:
+            LoginRefused: a host has not been provisioned.
+            BadInput: a host key is unknown or not the known one.
+            SlipwayError: a host can't be reached.
+        """
+        opened = [HostSession(host, self.access) for host in self.env.hosts]
+        with contextlib.ExitStack() as stack:
+            for session in opened:
+                stack.callback(session.close)
+            with ThreadPoolExecutor(len(opened)) as pool:
+                list(pool.map(lambda s: s.__enter__(), opened))
+            yield {session.host.name: session for session in opened}
+
+    def facts(self, sessions: Mapping[str, HostSession]) -> tuple[dict[str, HostFacts], str]:
+        """Return the facts of every host, and the word with which secrets are told."""
+        challenge = random.token_hex(16)
+        ask = Operation("facts", "look at the host", {"challenge": challenge, "secrets": sorted(self.secrets)})
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            told = pool.map(lambda s: s.perform(self.stack.name, [ask])[0], sessions.values())
+            return {name: HostFacts(name, raw) for name, raw in zip(sessions, told, strict=True)}, challenge
+
+
+def by() -> str:
+    """Return who acts, from where, for the ledger."""
+    actor = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+    return f"{actor}@{socket.gethostname()}"
+
+
+def find(
+    env_name: str, stack_name: str | None, *, yes: bool = False, start: bool = True, mounts: Sequence[Path] = ()
+) -> Workplace | None:
+    """Return the workplace of an environment; a lab environment's lab is started.
+
+    Args:
+        env_name: as in `--env`.
+        stack_name: as in `--stack` (None: the first).
+        yes: agree to installing a container engine.
+        start: start the lab where it does not run; otherwise None is returned for a lab that is not there.
+        mounts: folders of this machine that a lab's hosts see at the same path.
+
+    Raises:
+        BadInput: settings or stack are wrong, secrets are missing or can't be opened.
+        SlipwayError: there is no engine, or the lab does not start.
+    """
+    env, entry, stack = load.load(env_name, stack_name)
+    lab = _lab(env, yes, start, mounts)
+    if env.lab and lab is None:
+        return None
+    if lab:
+        env = _with_lab(env, lab)
+        access = Access(Path(lab.key_file), Path(lab.known_hosts))
+    else:
+        access = Access(None, load.root() / "envs" / "known_hosts")
+    from slipway.settings import secrets
+
+    values = {name: secret.reveal() for name, secret in secrets.read(env, stack).items()}
+    password = secrets.registry_password(env) if env.registry and env.registry.username else None
+    return Workplace(env, entry, stack, access, values, password.reveal() if password else None, lab)
+
+
+def _lab(env: Environment, yes: bool, start: bool, mounts: Sequence[Path]) -> LabState | None:
+    if not env.lab:
+        return None
+    from slipway.lab import engine, lab
+
+    if not start:
+        return lab.state(env.name)
+    engine.ensure(yes)
+    owner = os.environ.get("SLIPWAY_LAB_OWNER")  # tests: the lab goes when this process does
+    ports = tuple(sorted({s.port for s in env.stacks}))
+    return lab.up(
+        env.name,
+        hosts=env.lab.hosts,
+        kind=env.lab.kind,
+        ports=ports,
+        mounts=mounts,
+        owner_pid=int(owner) if owner else None,
+    )
+
+
+def _with_lab(env: Environment, lab: LabState) -> Environment:
+    hosts = tuple(Host(name=h.name, address=h.address, port=h.port, user=h.user, admin=h.admin) for h in lab.hosts)
+    registry = Registry(push=lab.registry.push, pull=lab.registry.pull, insecure=True, mirror=True)
+    return env.model_copy(update={"hosts": hosts, "registry": registry})
+
+
+@dataclass(frozen=True)
+class Open:
+    """Sessions with every host, and what the hosts said when they were opened."""
+
+    place: Workplace
+    sessions: Mapping[str, HostSession]
+    facts: Mapping[str, HostFacts]
+    challenge: str
+
+    def again(self) -> Open:
+        """Return the same with fresh facts."""
+        facts, challenge = self.place.facts(self.sessions)
+        return Open(self.place, self.sessions, facts, challenge)
+
+
+@contextlib.contextmanager
+def opened(place: Workplace, *, prepare: bool) -> Iterator[Open]:
+    """Open sessions with every host and look at them.
+
+    Args:
+        place: where.
+        prepare: provision a lab's hosts first, where they are not, or not by this playbook and these settings.
+
+    Raises:
+        SlipwayError: a rented host has not been provisioned; the message says how.
+    """
+    for may_provision in (prepare and place.lab is not None, False):
+        try:
+            with place.sessions() as sessions:
+                facts, challenge = place.facts(sessions)
+                outdated = _outdated(place, facts)
+                if not (outdated and may_provision):
+                    for name in outdated if prepare else ():
+                        report.say(
+                            f"! {name} was provisioned otherwise: inv provision --env {place.env.name} brings it up to date"
+                        )
+                    yield Open(place, sessions, facts, challenge)
+                    return
+        except LoginRefused as error:
+            if not may_provision:
+                todo = f"inv provision --env {place.env.name}"
+                raise SlipwayError(error.what, where=error.where, seen=error.seen, todo=todo) from error
+        provision(place)
+
+
+def _outdated(place: Workplace, facts: Mapping[str, HostFacts]) -> list[str]:
+    from slipway.host.inventory import digest, internal_ports
+
+    wanted = digest(place.env, internal_ports(all_stacks(place)))
+    return [name for name, f in facts.items() if (f.raw["provisioned"] or {}).get("digest") != wanted]
+
+
+def provision(place: Workplace) -> None:
+    """Provision the hosts and verify them. Raise SlipwayError where either fails."""
+    from slipway.host import inventory, provision
+
+    keys = place.access
+    ports = inventory.internal_ports(all_stacks(place))
+    provision.provision(place.env, ports=ports, key_file=keys.key_file, known_hosts=keys.known_hosts)
+    verify_hosts(place)
+    if place.lab and place.env.lab and place.env.lab.kind == "provisioned":
+        from slipway.lab import frozen
+
+        if frozen.lookup() is None:
+            frozen.freeze(place.lab.hosts[0])
+
+
+def all_stacks(place: Workplace) -> list[Stack]:
+    """Return every stack of the environment: hosts are provisioned for all of them."""
+    return [place.stack if e.name == place.stack.name else load.stack(place.env, e.name) for e in place.env.stacks]
+
+
+def verify_hosts(place: Workplace) -> None:
+    """Run the suite of provisioning. Raise SlipwayError where it fails."""
+    from slipway.host import inventory, verify
+
+    keys = place.access
+    facts = {"provision": inventory.variables(place.env, inventory.internal_ports(all_stacks(place)))}
+    found = verify.verify(place.env, "provision", facts, key_file=keys.key_file, known_hosts=keys.known_hosts)
+    refuse_findings(place, "provision", found)
+
+
+def refuse_findings(place: Workplace, step: str, found: VerifyResult) -> None:
+    """Raise SlipwayError where a suite found something that is not as it should be."""
+    if found.failed:
+        todo = f"mend it; inv verify --env {place.env.name} --step {step} looks again"
+        raise SlipwayError(f"{found.failed} checks of the suite {step} failed", seen=found.text(), todo=todo)
+
+
+def tell_lease(result: Mapping[str, object]) -> str:
+    """Return words for who holds a lease."""
+    holder = result.get("held_by") or result.get("frozen_by") or {}
+    assert isinstance(holder, dict)  # noqa: S101 - by the agent's protocol
+    words = f"{holder.get('by', 'somebody')}, since {holder.get('since', 'an unknown time')}"
+    return f"{words}: {holder.get('command') or holder.get('message', '')}"

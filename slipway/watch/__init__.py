@@ -1,0 +1,1 @@
+"""What is going on: status, releases, outcomes, for people and for programs."""
