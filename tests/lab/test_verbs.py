@@ -1,0 +1,62 @@
+"""The smaller verbs, on a host that serves: migrate, build, push; a deployer who presses Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+from tests.support import stacks
+from tests.support.site import Site, eventually
+
+
+def test_a_migration_without_a_deploy(probe: Site) -> None:
+    schema = probe.get("/store").json()["schema"]
+    following = f"{int(schema) + 1:03d}"
+    probe.checkout.write(f"compose/probe/web/migrations/{following}_by_itself.sql", "more\n")
+    before = probe.settled()
+    plan = probe.inv("migrate", "--plan").ok()
+    assert "Migrate" in plan.out
+    assert probe.get("/store").json()["schema"] == schema
+    assert probe.footprint() == before
+    with probe.visitor() as visitor:
+        done = probe.inv("migrate").ok()
+    visitor.happy()
+    assert "✓ Migrate" in done.out
+    assert "✓ Verify migrate" in done.out
+    assert probe.get("/store").json()["schema"] == str(int(following))
+    after = probe.footprint()
+    assert {k: after[k] for k in ("containers", "releases", "weights")} == {
+        k: before[k] for k in ("containers", "releases", "weights")
+    }
+    assert probe.inv("migrate").ok().out.strip().splitlines()[-1] == "no migration waits in lab"
+
+
+def test_images_without_a_deploy(probe: Site) -> None:
+    stacks.behave(probe.checkout, "only pushed")
+    before = probe.settled()
+    version = f"pushed-{probe.checkout.git('rev-parse', '--short', 'HEAD')}"
+    done = probe.inv("push", "--version", version).ok()
+    for service in ("web", "extra", "tick"):
+        assert re.search(
+            rf"^{service}  registry\.lab:5000/probe/{service}@sha256:[0-9a-f]{{64}}", done.out, re.MULTILINE
+        )
+    assert probe.footprint() == before
+    probe.deploy("--version", version).ok()
+    assert probe.get().json()["label"] == "only pushed"
+
+
+def test_ctrl_c(probe: Site) -> None:
+    """What is in hand is undone: nothing of the new release is left, the lease is free, what served still serves."""
+    stacks.behave(probe.checkout, "interrupted", "sick")
+    live, before = probe.live(), probe.settled()
+    with probe.visitor() as visitor:
+        deployer = probe.start("deploy")
+        eventually(lambda: probe.releases() - set(before["releases"]), within=40, every=0.1)
+        deployer.process.send_signal(signal.SIGINT)
+        ended = deployer.result(60)
+    visitor.happy()
+    assert ended.code == 1, ended.text
+    assert "Traceback" not in ended.err
+    assert probe.live() == live
+    assert probe.footprint() == before
+    assert probe.inv("lock.show").ok().out.strip() == "free"

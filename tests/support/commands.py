@@ -1,0 +1,37 @@
+"""Commands of this repository as pages and workflows write them, read with Invoke's own parser."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from invoke import Program
+
+import tasks
+
+ROOT = Path(__file__).resolve().parents[2]
+VERBS = frozenset(tasks.namespace.task_names)
+"""Every task as one types it: `deploy`, `lab.up`."""
+
+_CALL = re.compile(r"^(?:\$ )?(?:\./|\.venv/bin/)?inv (?P<words>.+)$")
+
+
+def parse(words: list[str]) -> list[str]:
+    """Return the tasks that `inv <words>` runs. Raise invoke's ParseError where it would refuse them."""
+    program = Program(namespace=tasks.namespace, name="inv", binary="inv")
+    program.create_config()
+    program.parse_core(["inv", *words])
+    program.parse_collection()
+    program.parse_tasks()
+    return [task.name for task in program.tasks]
+
+
+def calls(script: str) -> Iterator[list[str]]:
+    """Yield the words of each call of `inv` in a shell script or a console transcript, without comments."""
+    for line in script.replace("\\\n", " ").splitlines():
+        for command in re.split(r"&&|\|\||;|\|", line.strip().removeprefix("exec ")):
+            found = _CALL.match(command.strip())
+            if found:
+                yield shlex.split(found["words"], comments=True)

@@ -1,0 +1,105 @@
+"""Settings and facts as values, for the planners' tests: the stack `probe`, and hosts in any state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slipway.agent.facts import mac
+from slipway.settings import load
+from slipway.settings.model import Environment, Stack, StackEntry
+from slipway.target.compose import request as requests
+from slipway.target.compose.facts import HostFacts
+from slipway.target.compose.request import Release, Request
+
+_PROBE = Path(__file__).parent / "probe"
+CHALLENGE = "challenge"
+SECRETS = {"token": "the-token-of-today"}
+DIGESTS = {
+    name: f"registry.lab:5000/probe/{name}@sha256:{n * 64}" for name, n in (("web", "a"), ("extra", "b"), ("tick", "c"))
+}
+
+
+def settings(folder: Path, *, hosts: int = 1, **more: Any) -> tuple[Environment, StackEntry, Stack]:
+    """Return an environment of so many rented hosts with the stack `probe`; `more` are further keys of the environment."""
+    shutil.copytree(_PROBE, folder / "compose/probe", dirs_exist_ok=True)
+    document = {
+        "hosts": [{"name": f"app{n}", "address": f"192.0.2.{n}"} for n in range(1, hosts + 1)],
+        "registry": {"push": "127.0.0.1:5000", "pull": "registry.lab:5000", "insecure": True},
+        "vault_password": {"file": "/nowhere"},
+        "stacks": [{"name": "probe", "port": 8300}],
+        **more,
+    }
+    (folder / "envs").mkdir(exist_ok=True)
+    (folder / "envs/here.yml").write_text(json.dumps(document))
+    return load.load("here", at=folder)
+
+
+def facts(host: str = "app1", **changes: Any) -> HostFacts:
+    """Return the facts of a provisioned host on which nothing was deployed yet, but for `changes`."""
+    router = {"answers": False, "wanted": None, "shares": {}, "servers": [], "open": {}, "ports": []}
+    raw = {
+        "time": 0.0, "engine": "26.1", "provisioned": {"digest": "x"}, "disk_free_mb": 9000, "releases": {}, "containers": [],
+        "accessories": None, "router": router, "unfinished": None, "leftovers": [], "ledger": [], "fence": 0, "lease": None,
+        "frozen": None,
+    }  # fmt: skip
+    return HostFacts(host, {**raw, **changes})
+
+
+def request(folder: Path, found: Mapping[str, HostFacts], **more: Any) -> Request:
+    """Return a planner's request: `more` are fields of `Request`, or (`hosts`, `environment`) of `settings`."""
+    env, entry, stack = settings(folder, hosts=len(found), **more.pop("environment", {}))
+    given = {"secrets": SECRETS, "challenge": CHALLENGE, "by": "me@here", **more}
+    return Request(env, entry, stack, found, **given)
+
+
+def release(of: Request, version: str = "v1", images: Mapping[str, str] = DIGESTS) -> Release:
+    """Return a release of `probe`."""
+    return requests.make_release(of, version, images)
+
+
+def recorded(of: Request, made: Release, **more: Any) -> dict[str, Any]:
+    """Return what a host tells of a release: what was recorded of it, and its secrets."""
+    told = {n: mac(of.challenge, v) for n, v in of.secrets.items()}
+    whole = {"verified": True, "live_since": "2026-01-01T00:00:00.000Z", "activated_at": "2026-01-01T00:00:00.000Z"}
+    return {**requests.meta(of, made), "secrets": told, **whole, **more}
+
+
+def containers(meta: Mapping[str, Any], state: str = "running", health: str = "healthy") -> list[dict[str, Any]]:
+    """Return the containers of a release, as facts tell them."""
+    return [
+        {
+            "name": f"probe-{meta['id']}-{name}-{n}", "service": name, "release": meta["id"], "role": "app", "state": state,
+            "image": meta["images"][name], "health": health, "restarts": 0, "exit_code": 0,
+        }
+        for name, service in meta["services"].items()
+        for n in range(1, service["replicas"] + 1)
+    ]  # fmt: skip
+
+
+def serving(of: Request, made: Release, *others: Mapping[str, Any], host: str = "app1", **changes: Any) -> HostFacts:
+    """Return the facts of a host that serves a release, whole; `others` are recorded releases that run beside it."""
+    meta = recorded(of, made)
+    shares = {n: {made.id: 100.0} for n, s in meta["services"].items() if s["routed"]}
+    store = {
+        "name": "probe-accessories-store-1", "service": "store", "release": "", "role": "accessory", "state": "running",
+        "image": "redis:8", "health": "healthy", "restarts": 0, "exit_code": 0,
+    }  # fmt: skip
+    everything: dict[str, Any] = {
+        "releases": {made.id: meta, **{o["id"]: dict(o) for o in others}},
+        "containers": [store, *containers(meta), *[c for o in others for c in containers(o)]],
+        "accessories": {"digest": "unknown"},
+        "router": {
+            "answers": True, "wanted": {"releases": [{"id": made.id, "weights": {"web": 100, "extra": 100}}]},
+            "shares": shares, "servers": [], "open": {}, "ports": [8300],
+        },
+    }  # fmt: skip
+    return facts(host, **{**everything, **changes})
+
+
+def kinds(operations: Sequence[Any]) -> list[str]:
+    """Return the kinds of operations."""
+    return [o.kind for o in operations]

@@ -1,0 +1,119 @@
+"""The agent's side of the conversation: lines in, lines out; a failure ends a message; a superseded run does nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.target.compose.session import agent_zip
+
+
+class Agent:
+    """The real agent in a process of its own, with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        archive = folder / "agent.pyz"
+        archive.write_bytes(agent_zip())
+        # Isolated: it has to work with nothing but the standard library.
+        argv = [sys.executable, "-I", "-S", str(archive)]
+        environment = {
+            **os.environ,
+            "SLIPWAY_HOME": str(folder / "home"),
+            "SLIPWAY_DOCKER_SOCKET": str(folder / "none"),
+        }
+        self.process = subprocess.Popen(
+            argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.number = 0
+
+    def ask(self, *operations: dict[str, Any], fence: int | None = None) -> list[dict[str, Any]]:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.number += 1
+        message = {"id": self.number, "stack": "probe", "fence": fence, "ops": list(operations)}
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+        events = []
+        while True:
+            events.append(json.loads(self.process.stdout.readline()))
+            if events[-1]["event"] == "end":
+                return [e for e in events if e["event"] in ("done", "failed")]
+
+    def leave(self) -> int:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.stdin = None
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Iterator[list[Agent]]:
+    made = [Agent(tmp_path), Agent(tmp_path)]
+    yield made
+    for agent in made:
+        agent.process.kill()
+        agent.process.communicate()
+
+
+def note(release: str, **facts: Any) -> dict[str, Any]:
+    return {"kind": "release.note", "release": release, "facts": facts}
+
+
+TAKE = {"kind": "lease.take", "holder": {"by": "anna"}}
+
+
+def test_operations_are_done_in_order_until_one_fails(agents: list[Agent]) -> None:
+    one = agents[0]
+    answers = one.ask(note("v1", a=1), {"kind": "host.check", "disk_mb": 10**9}, note("v2", a=1))
+    assert [a["event"] for a in answers] == ["done", "failed"], "what comes after is not begun"
+    assert "MB are needed" in answers[1]["what"]
+    assert (
+        one.ask({"kind": "ledger.add", "entry": {"verb": "x"}}, {"kind": "ledger.read"})[1]["result"]["entries"][0][
+            "verb"
+        ]
+        == "x"
+    )
+
+
+def test_a_bug_is_told_and_does_not_end_the_session(agents: list[Agent]) -> None:
+    (answer,) = agents[0].ask({"kind": "no.such.operation"})
+    assert answer["bug"]
+    assert "KeyError" in answer["what"]
+    assert agents[0].ask(note("v1"))[0]["event"] == "done"
+
+
+def test_the_lease_falls_with_the_connection(agents: list[Agent]) -> None:
+    one, two = agents
+    assert one.ask(TAKE)[0]["result"] == {"fence": 1}
+    assert two.ask(TAKE)[0]["result"]["held_by"]["by"] == "anna"
+    begun = time.monotonic()
+    assert one.leave() == 0
+    while "fence" not in (got := two.ask(TAKE)[0]["result"]):
+        assert time.monotonic() - begun < 10
+    assert got == {"fence": 2}
+
+
+def test_a_superseded_run_does_nothing(agents: list[Agent]) -> None:
+    one, two = agents
+    assert one.ask(note("v1", by="one"), fence=1)[0]["event"] == "done"
+    assert two.ask(note("v1", by="two"), fence=2)[0]["event"] == "done"
+    (refused,) = one.ask(note("v1", by="one again"), fence=1)
+    assert refused["event"] == "failed"
+    assert "superseded by run 2" in refused["what"]
+
+
+def test_a_run_is_journalled(agents: list[Agent], tmp_path: Path) -> None:
+    one = agents[0]
+    one.ask({"kind": "run.begin", "run": {"verb": "deploy", "by": "anna"}}, note("v1"), fence=1)
+    lines = [json.loads(line) for line in (tmp_path / "home/stacks/probe/journal.jsonl").read_text().splitlines()]
+    assert lines[0]["event"] == "run.begin"
+    assert lines[0]["verb"] == "deploy"
+    assert lines[-1]["kind"] == "release.note"

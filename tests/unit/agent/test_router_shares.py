@@ -1,0 +1,119 @@
+"""What the router says, read from its own sockets; and what it is told, in an order that loses nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from slipway.agent import router
+from slipway.agent.failure import OperationFailed
+
+Play = Callable[..., list[str]]
+
+
+def plan(old: int, new: int) -> dict[str, Any]:
+    return {
+        "stack": "probe", "port": 80, "domain": None, "hard_stop": 600.0,
+        "routes": [{"service": "web", "path": "/", "port": 8000, "timeout": 30.0, "live": "/health"}],
+        "releases": [
+            {"id": "old", "weights": {"web": old}, "servers": {"web": ["o1", "o2"]}},
+            {"id": "new", "weights": {"web": new}, "servers": {"web": ["n1", "n2"]}},
+        ],
+    }  # fmt: skip
+
+
+def rows(old: int, new: int, *, up: str = "UP", open_old: int = 0) -> list[tuple[str, str, str, int, int]]:
+    return [
+        ("probe-web", "old-web-1", "UP", old, open_old), ("probe-web", "old-web-2", "UP", old, 0),
+        ("probe-web", "new-web-1", up, new, 2), ("probe-web", "new-web-2", "UP", new, 0),
+        ("probe-web", "BACKEND", "UP", 200, 9), ("other-web", "old-web-1", "UP", 50, 7),
+    ]  # fmt: skip
+
+
+def test_shares_are_what_servers_that_are_up_get(stats: Play) -> None:
+    stats(rows(100, 100), **plan(100, 100))
+    assert router.shares("probe") == {"web": {"old": 50.0, "new": 50.0}}
+    stats(rows(0, 100), **plan(0, 100))
+    assert router.shares("probe") == {"web": {"old": 0.0, "new": 100.0}}
+    stats(rows(100, 100, up="DOWN"), **plan(100, 100))
+    assert router.shares("probe") == {"web": {"old": 66.7, "new": 33.3}}
+    stats([(*r[:2], "DOWN", *r[3:]) for r in rows(0, 100)], **plan(0, 100))
+    assert router.shares("probe") == {"web": {"old": 0.0, "new": 0.0}}, "nobody gets anything"
+
+
+def test_a_stack_that_the_router_does_not_know(stats: Play) -> None:
+    stats([])
+    assert router.shares("probe") == {}
+    assert router.open_requests("probe", "old") == 0
+
+
+def test_open_requests_of_old_workers_count(stats: Play) -> None:
+    stats(rows(0, 100, open_old=1), old={"7": rows(0, 100, open_old=4)}, **plan(0, 100))
+    assert router.open_requests("probe", "old") == 5
+    assert router.open_requests("probe", "new") == 4, "two in each worker"
+
+
+def told(asked: list[str]) -> list[str]:
+    return [word for line in asked for word in line.split(";") if "set weight" in word]
+
+
+def test_only_weights_need_no_reload_and_what_serves_comes_first(stats: Play) -> None:
+    asked = stats(rows(100, 0), **plan(100, 0))
+    router.apply(plan(0, 100))
+    assert "reload" not in asked
+    assert [w.strip() for w in told(asked)] == [
+        "set weight probe-web/new-web-1 100", "set weight probe-web/new-web-2 100",
+        "set weight probe-web/old-web-1 0", "set weight probe-web/old-web-2 0",
+    ]  # fmt: skip
+    assert router.wanted("probe") == plan(0, 100)
+    assert "server new-web-1 n1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()
+
+
+def test_a_server_that_was_down_is_looked_up_anew(stats: Play) -> None:
+    """A stopped release that was started again: the running worker would not see it for seconds."""
+    asked = stats(rows(100, 0, up="DOWN"), **plan(100, 0))
+    router.apply(plan(0, 100))
+    assert "reload" in asked
+
+
+def test_a_down_server_that_gets_nothing_is_no_reason(stats: Play) -> None:
+    asked = stats(rows(100, 0, up="DOWN"), **plan(0, 100))
+    router.apply(plan(100, 0))
+    assert "reload" not in asked
+
+
+@pytest.mark.parametrize(("age", "reload"), [(200, False), (20, True)])
+def test_a_container_that_is_younger_than_the_worker(stats: Play, age: float, reload: bool) -> None:
+    """It was made again under the same name: its address may be another one."""
+    started = time.strftime("%Y-%m-%dT%H:%M:%S.5Z", time.gmtime(time.time() - age))
+    made = [
+        {"Name": "/n1", "State": {"StartedAt": started}},
+        {"Name": "/elsewhere", "State": {"StartedAt": "2999-01-01T00:00:00Z"}},
+    ]
+    asked = stats(rows(100, 0), containers=made, **plan(100, 0))
+    router.apply(plan(0, 100))
+    assert ("reload" in asked) is reload
+
+
+def test_new_servers_need_a_reload(stats: Play) -> None:
+    asked = stats(rows(100, 0), **plan(100, 0))
+    more = plan(0, 100)
+    more["releases"][1]["servers"]["web"].append("n3")
+    router.apply(more)
+    assert "reload" in asked
+
+
+def test_a_refused_configuration_changes_nothing(stats: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    stats([], **plan(100, 0))
+    answers = router.ask
+    monkeypatch.setattr(
+        router, "ask", lambda c, *a, **k: "Success=0\nline 42" if c == "reload" else answers(c, *a, **k)
+    )
+    with pytest.raises(OperationFailed, match="the old one goes on") as caught:
+        router.apply(plan(0, 100))
+    assert "line 42" in caught.value.seen
+    assert router.wanted("probe") == plan(100, 0)
+    assert "server old-web-1 o1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()

@@ -1,0 +1,109 @@
+"""Which images of a version are there, get another name, or are built: with the registry and the builder played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.errors import BadInput
+from slipway.image import build as images
+from slipway.settings.model import Registry
+from tests.support import values
+
+
+class Played:
+    """A registry that knows tags, as `name:tag` -> digest."""
+
+    registry = Registry(push="127.0.0.1:5000", pull="registry.lab:5000", insecure=True)
+
+    def __init__(self, **tags: str) -> None:
+        self.tags = dict(tags)
+
+    def digest(self, name: str, tag: str) -> str | None:
+        return self.tags.get(f"{name}:{tag}")
+
+    def retag(self, name: str, digest: str, tag: str) -> None:
+        self.tags[f"{name}:{tag}"] = digest
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what is built; pushing gives the registry a digest."""
+    found: list[str] = []
+    monkeypatch.setattr(images, "build", lambda service, tags, labels, say: found.append(service.name))
+
+    def push(reference: str, client: Any, password: str | None, say: Any) -> None:
+        name = reference.removeprefix("127.0.0.1:5000/")
+        client.tags[name] = f"sha256:built-{name.partition(':')[0]}"
+
+    monkeypatch.setattr(images, "push", push)
+    return found
+
+
+NAMES = ("web", "extra", "tick")
+
+
+def ensure(folder: Path, registry: Any, version: str, **options: Any) -> dict[str, tuple[str, str]]:
+    _, _, stack = values.settings(folder)
+    found = images.ensure(stack, registry, version, **options)
+    return {name: (image.reference, image.origin) for name, image in found.items()}
+
+
+def test_what_is_there_is_taken(tmp_path: Path, built: list[str]) -> None:
+    registry = Played(**{f"probe/{n}:v1": f"sha256:{n}" for n in NAMES})
+    found = ensure(tmp_path, registry, "v1", build=False)
+    assert found == {n: (f"registry.lab:5000/probe/{n}@sha256:{n}", "registry") for n in NAMES}
+    assert built == []
+
+
+def test_a_version_that_must_exist(tmp_path: Path, built: list[str]) -> None:
+    registry = Played(**{"probe/web:v1": "sha256:x"})
+    with pytest.raises(BadInput, match="version v1 does not exist") as caught:
+        ensure(tmp_path, registry, "v1", build=False)
+    assert "probe/extra, probe/tick" in caught.value.seen
+    assert "probe/web" not in caught.value.seen
+    assert built == []
+
+
+def test_what_lacks_is_built_and_pushed(tmp_path: Path, built: list[str]) -> None:
+    registry = Played(**{"probe/web:v1": "sha256:web"})
+    found = ensure(tmp_path, registry, "v1", build=True)
+    assert sorted(built) == ["extra", "tick"]
+    assert found["web"][1] == "registry"
+    assert found["extra"] == ("registry.lab:5000/probe/extra@sha256:built-probe/extra", "built")
+
+
+def test_the_same_source_is_not_built_twice(tmp_path: Path, built: list[str]) -> None:
+    registry = Played()
+    first = ensure(tmp_path, registry, "v1", build=True)
+    built.clear()
+    second = ensure(tmp_path, registry, "v2", build=True)
+    assert built == []
+    assert {n: r for n, (r, _) in second.items()} == {n: r for n, (r, _) in first.items()}
+    assert {origin for _, origin in second.values()} == {"tagged"}
+    assert registry.tags["probe/web:v2"] == registry.tags["probe/web:v1"]
+
+
+def test_a_name_is_given_to_this_tree_even_where_it_is_another_images(tmp_path: Path, built: list[str]) -> None:
+    registry = Played(**{f"probe/{n}:name": "sha256:other" for n in NAMES})
+    found = ensure(tmp_path, registry, "name", build=True, rebuild=True)
+    assert sorted(built) == sorted(NAMES)
+    assert found["web"][0].endswith("sha256:built-probe/web")
+
+
+def test_looking_builds_and_tags_nothing(tmp_path: Path, built: list[str]) -> None:
+    registry = Played()
+    found = ensure(tmp_path, registry, "v1", build=True, dry=True)
+    assert built == []
+    assert registry.tags == {}
+    assert "to be built" in found["web"][0]
+
+
+def test_base_images_are_seen_to_before_a_build_only(tmp_path: Path, built: list[str]) -> None:
+    asked: list[list[str]] = []
+    registry = Played()
+    ensure(tmp_path, registry, "v1", build=True, bases=asked.append)
+    ensure(tmp_path, registry, "v1", build=True, bases=asked.append)
+    assert asked == [["python:3.13-slim-trixie"]]

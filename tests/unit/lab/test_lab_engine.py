@@ -1,0 +1,123 @@
+"""An engine that is missing, forbidden or silent: each says so, and what to type. With docker commands of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import SlipwayError
+from slipway.lab import engine, machine, places
+
+Client = Callable[..., Path]
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """Put docker commands in front of PATH: a version, and what `docker version` (the engine) answers."""
+    monkeypatch.setattr(places, "home", lambda: places.private(tmp_path / "home"))
+    monkeypatch.setattr(engine, "_clients", lambda: [str(path) for path in made])
+    monkeypatch.setattr(machine, "as_root", lambda: None)
+    monkeypatch.delenv("CI", raising=False)
+    made: list[Path] = []
+
+    def make(version: str = "20.10.24", says: str = "echo 20.10.24", buildx: int = 1) -> Path:
+        path = tmp_path / f"docker{len(made)}"
+        path.write_text(
+            f'#!/bin/sh\ncase "$1" in --version) echo "Docker version {version}, build x" ;;\n'
+            f'buildx) exit {buildx} ;;\nversion) {says} ;;\n*) echo "{path.name} $DOCKER_BUILDKIT $*" ;; esac\n'
+        )
+        path.chmod(0o755)
+        made.append(path)
+        return path
+
+    engine._command.cache_clear()
+    yield make
+    engine._command.cache_clear()
+
+
+def test_an_engine_that_answers_is_left_alone(client: Client) -> None:
+    client()
+    engine.ensure()
+
+
+def test_no_engine_and_no_rights_to_install_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "which", lambda program: None)
+    with pytest.raises(SlipwayError, match="no container engine on this machine") as caught:
+        engine.ensure(yes=True)
+    assert caught.value.exit_code == 1
+    assert "apt-get install docker.io" in str(caught.value)
+
+
+def test_no_rights_on_the_socket(client: Client) -> None:
+    client(says='echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1')
+    with pytest.raises(SlipwayError, match="usermod -aG docker"):
+        engine.ensure(yes=True)
+
+
+def test_an_engine_that_does_not_answer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    client(says='echo "Cannot connect to the Docker daemon. Is the docker daemon running?" >&2; exit 1')
+    monkeypatch.setattr(machine, "which", lambda program: "/usr/sbin/dockerd")
+    with pytest.raises(SlipwayError, match="does not answer"):
+        engine.ensure(yes=True)
+
+
+def test_nothing_is_installed_without_a_yes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "which", lambda program: None)
+    monkeypatch.setattr(machine, "as_root", lambda: ())
+    monkeypatch.setattr(machine, "is_debian", lambda: True)
+    monkeypatch.setattr(machine, "install", lambda *names: pytest.fail("installed"))
+    monkeypatch.setattr(machine, "agreed", lambda question, yes: False)
+    with pytest.raises(SlipwayError, match="--yes"):
+        engine.ensure()
+
+
+def test_an_engine_is_installed_then_started_detached(
+    client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "which", lambda program: None)
+    monkeypatch.setattr(machine, "as_root", lambda: ())
+    monkeypatch.setattr(machine, "is_debian", lambda: True)
+    monkeypatch.setattr(machine, "has_systemd", lambda: False)
+    monkeypatch.setattr(engine, "_engine_runs", lambda: False)
+    done: list[object] = []
+    monkeypatch.setattr(machine, "install", lambda *names: (done.append(names[:2]), client()))
+    monkeypatch.setattr(engine.process, "detach", lambda argv, log: done.append((*argv, log.name)))
+    engine.ensure(yes=True)
+    assert done == [("docker.io", "iptables"), ("dockerd", "dockerd.log")]
+
+
+def test_a_client_that_can_build_is_preferred(client: Client) -> None:
+    client(version="28.2.2")
+    client(version="20.10.24")
+    assert engine.docker("build", ".").out == "docker1 1 build .\n"
+
+
+def test_the_first_client_is_taken_where_its_plugin_is_there(client: Client) -> None:
+    client(version="28.2.2", buildx=0)
+    client(version="20.10.24")
+    assert engine.docker("ps").out.startswith("docker0")
+
+
+def test_a_question_without_a_terminal_is_answered_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, PTH123
+    assert not machine.agreed("Install?", yes=False)
+    assert machine.agreed("Install?", yes=True)
+    monkeypatch.setenv("CI", "true")
+    assert machine.agreed("Install?", yes=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("ID=debian\n", True), ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True), ("ID=fedora\n", False)],
+)
+def test_debian_is_told_by_os_release(
+    text: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "os-release"
+    file.write_text(text)
+    monkeypatch.setattr(machine.shutil, "which", lambda program: "/usr/bin/apt-get")
+    assert machine.is_debian(file) is expected
+    assert not machine.is_debian(tmp_path / "missing")

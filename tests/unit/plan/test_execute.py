@@ -1,0 +1,151 @@
+"""The executor: phases in order, and what happens when one fails before or after the switch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from slipway.errors import BadInput, NeedsPerson, RolledBack, SlipwayError
+from slipway.plan.executor import execute
+from slipway.plan.operation import Operation, Phase, Plan
+
+
+class Host:
+    """Does what it is told and remembers it; fails at the operations in `fails`."""
+
+    def __init__(self, **fails: Exception) -> None:
+        self.done: list[str] = []
+        self.fails = fails
+        self.fences: set[int | None] = set()
+
+    def perform(
+        self, stack: str, operations: Sequence[Operation], *, fence: int | None, progress: Callable[[str], None]
+    ) -> list[dict[str, Any]]:
+        self.fences.add(fence)
+        for operation in operations:
+            progress(operation.says)
+            if operation.kind in self.fails:
+                raise self.fails[operation.kind]
+            self.done.append(operation.kind)
+        return [{"kind": o.kind} for o in operations]
+
+
+def phase(title: str, *kinds: str, switched: bool = False, hosts: Sequence[str] = ("app1",)) -> Phase:
+    return Phase(title, {h: tuple(Operation(k, k) for k in kinds) for h in hosts}, switched=switched)
+
+
+def plan(before: str | None = "old", revert: bool = True, hosts: Sequence[str] = ("app1",)) -> Plan:
+    phases = (
+        phase("Prepare", "pull", hosts=hosts), phase("Start", "up", hosts=hosts),
+        phase("Switch", "switch", switched=True, hosts=hosts), phase("Smoke", "smoke", switched=True, hosts=hosts),
+        Phase("Verify", verify="deploy", switched=True),
+    )  # fmt: skip
+    undo = (phase("Undo", "remove", hosts=hosts),)
+    back = (phase("Back", "back", switched=True, hosts=hosts),) if revert else ()
+    return Plan("deploy", "here", "probe", "new", before, (), phases, undo, back)
+
+
+def test_all_goes_well() -> None:
+    host, seen = Host(), list[str]()
+    results = execute(plan(), {"app1": host}, 5, seen.append)
+    assert host.done == ["pull", "up", "switch", "smoke"]
+    assert seen == ["deploy"]
+    assert host.fences == {5}
+    assert results["Start"]["app1"] == [{"kind": "up"}]
+
+
+def test_before_the_switch_it_is_undone() -> None:
+    host = Host(up=SlipwayError("web dies at start", where="app1, web", seen="exit code 3"))
+    with pytest.raises(SlipwayError) as caught:
+        execute(plan(), {"app1": host}, 1)
+    assert host.done == ["pull", "remove"]
+    assert caught.value.exit_code == 1
+    assert (caught.value.where, caught.value.seen) == ("app1, web", "exit code 3")
+    assert caught.value.serves == "release old"
+
+
+def test_a_first_release_leaves_nothing_serving() -> None:
+    with pytest.raises(SlipwayError) as caught:
+        execute(plan(before=None, revert=False), {"app1": Host(up=SlipwayError("no"))}, 1)
+    assert "nothing" in caught.value.serves
+    assert caught.value.exit_code == 1
+
+
+def test_bad_input_that_a_host_finds_is_2() -> None:
+    with pytest.raises(BadInput) as caught:
+        execute(plan(), {"app1": Host(pull=BadInput("compose refuses the file"))}, 1)
+    assert caught.value.exit_code == 2
+    error = SlipwayError("compose refuses the file")
+    error.bad_input = True  # type: ignore[attr-defined]  # as the session sets it on what the agent says
+    with pytest.raises(SlipwayError) as caught_too:
+        execute(plan(), {"app1": Host(pull=error)}, 1)
+    assert caught_too.value.exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["switch", "smoke"])
+def test_after_the_switch_it_goes_back(kind: str) -> None:
+    host = Host(**{kind: SlipwayError("smoke test failed", seen="500")})
+    with pytest.raises(RolledBack) as caught:
+        execute(plan(), {"app1": host}, 1)
+    assert host.done[-1] == "back"
+    assert "remove" not in host.done
+    assert caught.value.exit_code == 4
+    assert caught.value.serves == "release old"
+    assert caught.value.seen == "500"
+
+
+def test_a_verification_that_fails_goes_back() -> None:
+    def verify(step: str) -> None:
+        raise SlipwayError(f"3 checks of the suite {step} failed")
+
+    host = Host()
+    with pytest.raises(RolledBack, match="3 checks of the suite deploy failed"):
+        execute(plan(), {"app1": host}, 1, verify)
+    assert host.done[-1] == "back"
+
+
+def test_after_the_switch_with_nothing_to_go_back_to() -> None:
+    with pytest.raises(NeedsPerson, match="no earlier release to go back to") as caught:
+        execute(plan(before=None, revert=False), {"app1": Host(smoke=SlipwayError("500"))}, 1)
+    assert caught.value.exit_code == 5
+    assert "inv status --env here" in caught.value.todo
+
+
+def test_going_back_fails_too() -> None:
+    host = Host(smoke=SlipwayError("500"), back=SlipwayError("the router does not answer"))
+    with pytest.raises(NeedsPerson, match="going back to old failed as well") as caught:
+        execute(plan(), {"app1": host}, 1)
+    assert "the router does not answer" in str(caught.value)
+
+
+def test_undoing_fails_too() -> None:
+    host = Host(up=SlipwayError("web dies at start"), remove=SlipwayError("the engine does not answer"))
+    with pytest.raises(SlipwayError, match="web dies at start") as caught:
+        execute(plan(), {"app1": host}, 1)
+    assert caught.value.exit_code == 1
+    assert "the engine does not answer" in caught.value.seen
+
+
+def test_one_of_two_hosts_fails_and_both_are_undone() -> None:
+    good, bad = Host(), Host(up=SlipwayError("no memory", where="app2"))
+    with pytest.raises(SlipwayError, match="app2: no memory"):
+        execute(plan(hosts=("app1", "app2")), {"app1": good, "app2": bad}, 1)
+    assert good.done == ["pull", "up", "remove"]
+    assert bad.done == ["pull", "remove"]
+
+
+def test_hosts_work_side_by_side() -> None:
+    """Each waits for the other inside the phase: one after the other, they would wait for ever."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Waiting(Host):
+        def perform(self, *args: Any, **options: Any) -> list[dict[str, Any]]:
+            both.wait()
+            return super().perform(*args, **options)
+
+    one, two = Waiting(), Waiting()
+    execute(plan(hosts=("app1", "app2")), {"app1": one, "app2": two}, 1)
+    assert one.done == two.done == ["pull", "up", "switch", "smoke"]

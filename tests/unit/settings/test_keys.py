@@ -1,0 +1,145 @@
+"""No key is accepted and ignored: each changes the value that is loaded, and an unknown one beside it is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from slipway.settings import composekeys, reference
+from slipway.settings.model import (
+    Environment,
+    Health,
+    Host,
+    Lab,
+    Migration,
+    Registry,
+    Route,
+    Smoke,
+    StackEntry,
+    VaultPassword,
+)
+from slipway.settings.xslipway import ServiceExtras, StackExtras
+
+from .conftest import LOCAL, STACK, STAGING, Checkout
+
+PLACES: dict[type[BaseModel], tuple[str, tuple[str | int, ...]]] = {
+    Environment: ("env", ()),
+    Lab: ("lab", ("lab",)),
+    Host: ("env", ("hosts", 0)),
+    Registry: ("env", ("registry",)),
+    VaultPassword: ("env", ("vault_password",)),
+    StackEntry: ("env", ("stacks", 0)),
+    StackExtras: ("stack", ("x-slipway",)),
+    Migration: ("stack", ("x-slipway", "migrate")),
+    Smoke: ("stack", ("x-slipway", "smoke", 0)),
+    ServiceExtras: ("stack", ("services", "web", "x-slipway")),
+    Route: ("stack", ("services", "web", "x-slipway", "route")),
+    Health: ("stack", ("services", "web", "x-slipway", "health")),
+}
+
+OTHER: dict[tuple[type[BaseModel], str], Any] = {
+    (Environment, "lab"): None,  # the same key in another file: test_environment_file.py
+    (Environment, "target"): None,  # one value is refused so far: test_environment_file.py
+    (Environment, "hosts"): [{"name": "other", "address": "other.example.com"}],
+    (Environment, "registry"): {"push": "other.example.com"},
+    (Environment, "vault_password"): {"command": ["x"]},
+    (Environment, "stacks"): [{"name": "hello", "port": 81}],
+    (VaultPassword, "command"): None,  # takes the place of file: test_secrets.py
+    (Host, "user"): "other",
+    (Host, "name"): "other",
+    (Host, "address"): "other.example.com",
+    (Registry, "push"): "other.example.com",
+    (Registry, "username"): "other",
+    (StackEntry, "name"): None,  # names the folder: test_environment_file.py
+    (StackEntry, "replicas"): {"web": 4},
+    (StackExtras, "migrate"): None,  # its keys, below
+    (StackExtras, "smoke"): [],
+    (Migration, "service"): "worker",
+    (Migration, "path"): "web",
+    (ServiceExtras, "role"): None,  # test_stackfile.py
+    (ServiceExtras, "route"): {"port": 1},
+    (ServiceExtras, "health"): {"live": "/x"},
+    (ServiceExtras, "drain"): "1m",
+    (Route, "port"): 1,
+    (Route, "timeout"): "1m30s",
+    (Health, "live"): "/x",
+    (Health, "ready"): "/x",
+}
+
+KEYS = [(kind, name) for kind in PLACES for name in kind.model_fields if (kind, name) != (Environment, "name")]
+
+
+def files(kind: type[BaseModel]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    env = "local" if PLACES[kind][0] == "lab" else "staging"
+    data = yaml.safe_load(LOCAL if env == "local" else STAGING)
+    data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
+    return env, data, yaml.safe_load(STACK)
+
+
+def put(checkout: Checkout, kind: type[BaseModel], key: str, value: Any) -> str:
+    env, data, stack = files(kind)
+    where, path = PLACES[kind]
+    at: Any = stack if where == "stack" else data
+    for part in path:
+        at = at[part]
+    at[key] = value
+    checkout.env(env, yaml.safe_dump(data))
+    checkout.stack(yaml.safe_dump(stack))
+    return env
+
+
+@pytest.mark.parametrize(("kind", "name"), KEYS, ids=[f"{k.__name__}.{n}" for k, n in KEYS])
+def test_each_key_changes_what_is_loaded(checkout: Checkout, kind: type[BaseModel], name: str) -> None:
+    info = kind.model_fields[name]
+    value = OTHER.get((kind, name), (info.examples or [None])[0])
+    if value is None:
+        assert (kind, name) in OTHER
+        return
+    env, data, stack = files(kind)
+    checkout.env(env, yaml.safe_dump(data))
+    checkout.stack(yaml.safe_dump(stack))
+    if (kind, name) == (StackEntry, "settings"):
+        value = {"LOG_LEVEL": "TRACE"}
+    before = checkout.load(env)
+    put(checkout, kind, info.alias or name, value)
+    assert checkout.load(env) != before
+
+
+@pytest.mark.parametrize("kind", PLACES, ids=lambda k: k.__name__)
+def test_an_unknown_key_beside_it_is_an_error(checkout: Checkout, kind: type[BaseModel]) -> None:
+    env = put(checkout, kind, "no_such_key", 1)
+    found = checkout.fails(env)
+    assert len(found) == 1
+    assert "no_such_key: unknown key" in found[0]
+
+
+@pytest.mark.parametrize("key", sorted(composekeys.SERVICE - composekeys.SERVICE_REFUSED.keys()))
+def test_composes_own_service_keys_are_carried(checkout: Checkout, key: str) -> None:
+    if key in ("build", "ports", "image", "depends_on", "environment", "secrets", "volumes", "deploy", "user"):
+        return  # looked at: test_stackfile.py
+    _, _, stack = files(ServiceExtras)
+    stack["services"]["db"][key] = {"any": ["thing"]}
+    checkout.stack(yaml.safe_dump(stack))
+    assert checkout.load()[2].service("db").compose[key] == {"any": ["thing"]}
+
+
+@pytest.mark.parametrize("key", sorted(composekeys.SERVICE_REFUSED))
+def test_refused_service_keys_have_a_reason(checkout: Checkout, key: str) -> None:
+    _, _, stack = files(ServiceExtras)
+    stack["services"]["db"][key] = "x"
+    checkout.stack(yaml.safe_dump(stack))
+    found = checkout.fails()
+    assert len(found) == 1
+    assert f"services.db.{key}: is not for a stack: {composekeys.SERVICE_REFUSED[key]}" in found[0]
+
+
+def test_all_models_have_a_place() -> None:
+    def inside(kind: type[BaseModel]) -> set[type[BaseModel]]:
+        found = {m for info in kind.model_fields.values() if (m := reference._model(info.annotation)[0])}
+        return found | {deep for m in found for deep in inside(m)}
+
+    kinds = (Environment, StackExtras, ServiceExtras)
+    assert {*kinds, *(m for kind in kinds for m in inside(kind))} == set(PLACES)

@@ -1,0 +1,178 @@
+"""The load client sees what it is there to see: each way in which an answer can be wrong, and none where all is well."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support import load
+
+Answer = Callable[[socket.socket, bytes, int], bool]
+"""Gets the connection, the request and the number of the connection; returns whether the connection stays."""
+
+TARGET = load.Target(path="/", expect='"release":"{release}"', stream="/s?{seconds}", final="event: done")
+
+
+def good(release: str = "r1", more: str = "") -> bytes:
+    body = f'{{"release":"{release}"}}'
+    return f"HTTP/1.1 200 OK\r\nX-Release: {release}\r\n{more}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def stream(*events: str, last: str = "0\r\n\r\n") -> bytes:
+    chunks = "".join(f"{len(e) + 2:x}\r\n{e}\n\n\r\n" for e in events)
+    return f"HTTP/1.1 200 OK\r\nX-Release: r1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}{last}".encode()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], str]]:
+    """A server that answers as a function says."""
+    listeners: list[socket.socket] = []
+
+    def connection(s: socket.socket, answer: Answer, number: int) -> None:
+        data = b""
+        with s:
+            while part := s.recv(65536):
+                data += part
+                while b"\r\n\r\n" in data:
+                    request, _, data = data.partition(b"\r\n\r\n")
+                    if not answer(s, request, number):
+                        return
+
+    def start(answer: Answer) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def accept() -> None:
+            number = 0
+            while True:
+                try:
+                    s, _ = listener.accept()
+                except OSError:
+                    return
+                number += 1
+                threading.Thread(target=connection, args=(s, answer, number), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def always(data: bytes, stays: bool = True) -> Answer:
+    def answer(s: socket.socket, _request: bytes, _number: int) -> bool:
+        s.sendall(data)
+        return stays
+
+    return answer
+
+
+def test_all_well(serve: Callable[[Answer], str]) -> None:
+    with load.running(serve(always(good())), "keep-alive=2 new=50", TARGET) as client:
+        client.wait(requests=200, release="r1")
+    report = client.report
+    assert report.requests >= 200
+    assert report.failed == 0
+    assert report.releases == ["r1"]
+    assert set(report.document["kinds"]) == {"keep-alive", "new"}
+    assert sum(report.document["timeline"]["requests"]) == report.requests
+    assert report.p99(0, 100) > 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "closed without an answer"),
+        (good()[:20], "answer cut in its head"),
+        (good()[:-1], "answer cut in its body"),
+        (good().replace(b'"release":"r1"', b'"release":"r2"'), "wrong body"),
+        (good().replace(b"X-Release: r1\r\n", b""), "no X-Release"),
+        (good().replace(b"200 OK", b"503 No"), "status 503"),
+        (b"ICY 200 OK\r\n\r\n", "no HTTP answer"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["keep-alive=1", "new=20"])
+def test_wrong_answers(serve: Callable[[Answer], str], data: bytes, reason: str, kind: str) -> None:
+    with load.running(serve(always(data, stays=False)), kind, TARGET) as client:
+        client.wait(failed=2)
+    assert set(client.report.document["reasons"]) == {reason}
+    assert client.report.document["examples"][0]["reason"] == reason
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with load.running(f"http://127.0.0.1:{port}", "new=20", TARGET) as client:
+        client.wait(failed=1)
+    assert set(client.report.document["reasons"]) == {"no connection"}
+
+
+def test_idle_connection_closed_is_no_failure(serve: Callable[[Answer], str]) -> None:
+    seen: set[int] = set()
+
+    def answer(s: socket.socket, _: bytes, number: int) -> bool:
+        seen.add(number)
+        s.sendall(good())
+        return False  # without a word: the client learns of it while it pauses
+
+    with load.running(serve(answer), "keep-alive=1x0.05", TARGET) as client:
+        client.wait(requests=5)
+    assert client.report.failed == 0
+    assert len(seen) >= 5
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (stream("id: 1", "id: 2", "event: done"), None),
+        (stream("id: 1", "event: done"), "stream with events missing"),
+        (stream("id: 1", "id: 2"), "stream without its last event"),
+        (stream("id: 1", "id: 2", "event: done", last=""), "stream cut"),
+    ],
+)
+def test_streams(serve: Callable[[Answer], str], data: bytes, reason: str | None) -> None:
+    with load.running(serve(always(data, stays=False)), "sse=1x2", TARGET) as client:
+        client.wait(requests=2)
+    assert set(client.report.document["reasons"]) == ({reason} if reason else set())
+
+
+def test_latency_counts_from_when_it_was_due(serve: Callable[[Answer], str]) -> None:
+    stalled = threading.Event()
+
+    def answer(s: socket.socket, _: bytes, number: int) -> bool:
+        if number == 5:
+            stalled.set()
+        if stalled.is_set() and number < 15:
+            time.sleep(0.5)
+        s.sendall(good())
+        return False
+
+    with load.running(serve(answer), "new=40", TARGET) as client:
+        client.wait(requests=40)
+    new = client.report.document["kinds"]["new"]
+    assert new["p90_ms"] > 450
+    assert new["p50_ms"] < 450
+
+
+def test_when_releases_answered(serve: Callable[[Answer], str]) -> None:
+    release = ["r1"]
+
+    def answer(s: socket.socket, _: bytes, __: int) -> bool:
+        s.sendall(good(release[0]))
+        return True
+
+    with load.running(serve(answer), "keep-alive=1", TARGET) as client:
+        client.wait(release="r1")
+        release[0], switched = "r2", time.monotonic()
+        client.wait(release="r2")
+    report = client.report
+    last = report.last_of("r1")
+    assert last is not None
+    assert abs(last - report.at(switched)) < 0.2
+    assert report.last_of("r1", after=last + 0.01) is None

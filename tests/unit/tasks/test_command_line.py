@@ -1,0 +1,104 @@
+"""What a person meets first: every task has a parser and a help text that reads well, and starting costs little."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from contextlib import redirect_stdout
+
+import pytest
+from invoke import Collection, Program, Task
+from invoke.parser import Parser
+
+from slipway.settings.load import root
+
+HEAVY = ("pydantic", "yaml", "docker", "fabric", "paramiko", "ansible", "rich", "requests", "testinfra", "apprise")
+
+
+def namespace() -> Collection:
+    """Return the tasks, imported anew: Invoke takes the help texts out of a task when it makes its parser."""
+    for module in [m for m in sys.modules if m == "tasks" or m.startswith("slipway.tasks")]:
+        del sys.modules[module]
+    sys.path.insert(0, str(root()))
+    try:
+        from tasks import namespace as found
+    finally:
+        sys.path.remove(str(root()))
+    return found
+
+
+def commands(collection: Collection, prefix: str = "") -> dict[str, Task]:
+    found = {prefix + name: task for name, task in collection.tasks.items()}
+    for name, inner in collection.collections.items():
+        found |= commands(inner, f"{prefix}{name}.")
+    return found
+
+
+NAMES = sorted(commands(namespace()))
+
+
+def said(*argv: str) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        Program(namespace=namespace(), name="inv").run(["inv", *argv], exit=False)
+    return out.getvalue()
+
+
+def test_every_verb_of_the_design_is_there() -> None:
+    fixed = (
+        "deploy", "rollback", "migrate", "status", "build", "push", "provision", "verify", "test", "lint", "bench", "lab.up",
+        "lab.down", "lock.show", "lock.acquire", "lock.release", "release.list", "secrets.init", "secrets.edit",
+        "accessory.apply",
+    )  # fmt: skip
+    assert set(fixed) <= {name.replace("_", "-") for name in NAMES}
+
+
+def test_all_parsers_together() -> None:
+    """A `help=` key that names no parameter, or two flags of one letter, break here."""
+    contexts = namespace().to_contexts()
+    parser = Parser(contexts=contexts)
+    assert len(parser.contexts) >= len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help(name: str) -> None:
+    text = said("--help", name)
+    assert f"inv [--core-opts] {name}" in text
+    assert "Docstring:\n  none" not in text
+    task = commands(namespace())[name]
+    first = (task.__doc__ or "").strip().splitlines()[0]
+    assert first in text
+    assert first.endswith("."), "a sentence"
+    for argument in task.get_arguments():
+        assert argument.help, f"--{argument.name} is not described"
+        assert len(argument.help) < 120
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_environment_is_chosen_the_same_way(name: str) -> None:
+    arguments = {a.name for a in commands(namespace())[name].get_arguments()}
+    if name not in ("test", "lint", "bench"):
+        assert "env" in arguments
+
+
+@pytest.mark.parametrize("name", ["deploy", "rollback", "migrate", "provision", "accessory.apply"])
+def test_what_changes_hosts_can_be_planned(name: str) -> None:
+    assert "plan" in {a.name for a in commands(namespace())[name].get_arguments()}
+
+
+def test_the_list_is_short_sentences() -> None:
+    text = said("--list")
+    for name in NAMES:
+        assert f"  {name} " in text, name
+    for line in text.splitlines():
+        assert len(line) < 140
+
+
+def test_starting_imports_nothing_heavy() -> None:
+    code = (
+        "import invoke, sys; before = set(sys.modules); import tasks; "
+        f"print([m for m in {HEAVY!r} if m in set(sys.modules) - before])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root(), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
