@@ -123,16 +123,6 @@ def last_exit(container: str) -> int | None:
     return int(codes[-1]) if codes and codes[-1] is not None else None
 
 
-def run_in(container: str, argv: list[str], timeout: float = 60) -> tuple[int, str]:
-    """Run a command inside a running container. Return its exit code and output."""
-    made = api("POST", f"/containers/{container}/exec", {"AttachStdout": True, "AttachStderr": True, "Cmd": argv})
-    if not made:
-        raise OperationFailed(f"container {container} is gone")
-    with _request("POST", f"/exec/{made['Id']}/start", {"Detach": False, "Tty": True}, timeout=timeout) as answer:
-        output = answer.read().decode(errors="replace").replace("\r\n", "\n")
-    return int(api("GET", f"/exec/{made['Id']}/json")["ExitCode"] or 0), output
-
-
 def has_image(reference: str) -> bool:
     """Tell whether an image is on this host."""
     return api("GET", f"/images/{quote(reference, safe='/:@')}/json") is not None

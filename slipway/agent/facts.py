@@ -8,10 +8,14 @@ import os
 import time
 from typing import Any
 
-from . import engine, reap, router
-from .failure import OperationFailed
+from . import engine, proxy, reap, router
 from .lease import Lease
 from .state import HOME, StackHome, read_json, read_lines
+
+
+def about(home: StackHome) -> dict[str, Any]:
+    """Return what is to be known of a host before a run begins there."""
+    return {"provisioned": read_json(HOME / "provisioned.json"), "fence": home.fence()}
 
 
 def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
@@ -24,47 +28,41 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
         secrets: unused names are left out; only these are told.
     """
     found = engine.containers(slipway_stack=home.stack)
-    alive = _router_answers()
     return {
+        **about(home),
         "time": time.time(),
         "engine": engine.api("GET", "/version")["Version"],
-        "provisioned": read_json(HOME / "provisioned.json"),
         "disk_free_mb": int(os.statvfs(HOME).f_bavail * os.statvfs(HOME).f_frsize / 1e6),
         "releases": {r: {**home.meta(r), "secrets": _secrets(home, r, challenge, secrets)} for r in home.known()},
         "containers": [_brief(c) for c in found],
         "accessories": read_json(home.accessories / "applied.json"),
-        "router": {
-            "answers": alive,
-            "ports": sorted(router.published(engine.api("GET", f"/containers/{router.CONTAINER}/json"))),
-            "wanted": router.wanted(home.stack),
-            "shares": router.shares(home.stack) if alive else {},
-            "servers": router.servers() if alive else [],
-            "open": {r: router.open_requests(home.stack, r) for r in _routed(home)} if alive else {},
-        },
-        "unfinished": _unfinished(home),
+        "router": _router(home),
+        "environment": home.environment(),
+        "unfinished": home.unfinished(),
         "leftovers": reap.leftovers(home, found),
         "ledger": read_lines(home.ledger)[-200:],
-        "fence": home.fence(),
         "lease": Lease(home.stack).holder(),
-        "frozen": read_json(home.path / "freeze.json"),
+        "frozen": Lease(home.stack).frozen(),
     }
 
 
-def _router_answers() -> bool:
-    try:
-        router.ask("show info")
-        return True
-    except OperationFailed:
-        return False
-
-
-def _routed(home: StackHome) -> list[str]:
-    return [r["id"] for r in (router.wanted(home.stack) or {"releases": []})["releases"]]
+def _router(home: StackHome) -> dict[str, Any]:
+    """Return what the router does; where it does not answer, `weights` are those that it will load."""
+    alive = router.answers()
+    rows = [r for r in (router.servers() if alive else router.configured()) if r["stack"] == home.stack]
+    releases = sorted({r["release"] for r in rows})
+    return {
+        "answers": alive,
+        "ports": proxy.ports(),
+        "shares": router.shares_of(rows) if alive else {},
+        "weights": router.weights_of(rows),
+        "open": {r: router.open_requests(home.stack, r) for r in releases} if alive else {},
+    }
 
 
 def _secrets(home: StackHome, release: str, challenge: str, names: list[str]) -> dict[str, str]:
     folder = home.release(release) / "secrets"
-    return {n: mac(challenge, (folder / n).read_text()) for n in names if (folder / n).exists()}
+    return {n: mac(challenge, (folder / n).read_bytes().decode()) for n in names if (folder / n).exists()}
 
 
 def mac(challenge: str, value: str) -> str:
@@ -85,11 +83,3 @@ def _brief(container: dict[str, Any]) -> dict[str, Any]:
         "restarts": container["RestartCount"],
         "exit_code": container["State"]["ExitCode"],
     }
-
-
-def _unfinished(home: StackHome) -> dict[str, Any] | None:
-    lines = read_lines(home.journal)
-    if not lines or lines[-1]["event"] == "run.end":
-        return None
-    done = [line for line in lines if line["event"] == "done"]
-    return {**lines[0], "last_done": done[-1]["kind"] if done else None, "in_hand": lines[-1].get("kind")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class OperationFailed(Exception):
     """An operation could not be done.
@@ -10,8 +12,12 @@ class OperationFailed(Exception):
         what: what failed, as a clause.
         seen: what was observed (status, body, exit code, last log lines).
         bad_input: the request itself can't be served (exit code 2), rather than the host failing (1).
+        service: which service failed.
+        lease: who has the lease, or froze deploys, where that is why (3).
     """
 
-    def __init__(self, what: str, seen: str = "", *, bad_input: bool = False, service: str = "") -> None:
+    def __init__(
+        self, what: str, seen: str = "", *, bad_input: bool = False, service: str = "", lease: Any = None
+    ) -> None:
         super().__init__(what)
-        self.what, self.seen, self.bad_input, self.service = what, seen, bad_input, service
+        self.what, self.seen, self.bad_input, self.service, self.lease = what, seen, bad_input, service, lease

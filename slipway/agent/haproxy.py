@@ -11,16 +11,17 @@ from typing import Any
 _HEAD = """\
 # Made by Slipway from stacks/*.json; changes by hand are lost with the next deploy.
 global
-    log stdout format raw local0 info
+    log stdout len 8192 format raw local0 info
     stats socket /run/haproxy/admin.sock mode 666 level admin expose-fd listeners
-    hard-stop-after {hard_stop}s
+    # Far beyond any drain: old workers end when their last request does, and releases end when their own limit is over.
+    hard-stop-after 24h
 
 defaults
     mode http
     log global
     option dontlognull
     log-format '{{"time":"%[date,utime(%Y-%m-%dT%H:%M:%S)]Z","service":"router","client":"%ci","method":"%HM","path":%{{+Q}}HPO,\
-"status":%ST,"ms":%Ta,"bytes":%B,"backend":"%b","server":"%s","state":"%ts","request_id":"%ID"}}'
+"status":%ST,"ms":%Ta,"bytes":%B,"backend":"%b","server":"%s","state":"%ts","request_id":"%[var(txn.request_id),json(utf8s)]"}}'
     option redispatch 1
     retries 3
     retry-on conn-failure empty-response
@@ -50,8 +51,9 @@ resolvers docker
 _FRONTEND = """
 frontend port-{port}
     bind :{port}
-    unique-id-format %[uuid()]
-    http-request set-header X-Request-ID %[unique-id] unless {{ req.hdr(X-Request-ID) -m found }}
+    http-request set-var(txn.request_id) req.hdr(X-Request-ID)
+    http-request set-var(txn.request_id) uuid() unless {{ req.hdr(X-Request-ID) -m found }}
+    http-request set-header X-Request-ID %[var(txn.request_id)]
     http-request set-header X-Forwarded-Proto http unless {{ ssl_fc }}
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
     option forwardfor
@@ -59,25 +61,36 @@ frontend port-{port}
 
 
 def backend_name(stack: str, service: str) -> str:
-    """Return the name of the backend of a service."""
-    return f"{stack}-{service}"
+    """Return the name of the backend of a service. Neither name has a colon in it."""
+    return f"{stack}:{service}"
 
 
-def server_name(release: str, service: str, number: int) -> str:
+def names_of_backend(backend: str) -> tuple[str, str]:
+    """Return stack and service of a backend."""
+    stack, _, service = backend.partition(":")
+    return stack, service
+
+
+def server_name(release: str, number: int) -> str:
     """Return the name of the server that stands for one container of a release."""
-    return f"{release}-{service}-{number}"
+    return f"{release}.{number}"
+
+
+def release_of_server(server: str) -> str:
+    """Return the release that a server is of."""
+    return server.rpartition(".")[0]
 
 
 def render(stacks: list[dict[str, Any]]) -> str:
     """Return haproxy.cfg for these stacks.
 
     Args:
-        stacks: for each stack: `stack`, `port`, `domain` (or None), `hard_stop` (seconds), `routes` (list of `service`, `path`,
-            `port`, `timeout` in seconds, `live` path or None), `releases` (list of `id`, `weights` {service: 0-256}, `servers`
-            {service: [container names]}).
+        stacks: for each stack: `stack`, `port`, `domain` (or None), `routes` (list of `service`, `path`, `timeout` in seconds),
+            `releases` (list of `id`, `weights` {service: 0-256}, `servers` {service: [container names]}, `ports` {service: port},
+            `live` {service: path or None}).
     """
     stacks = sorted(stacks, key=lambda s: (s["port"], s["stack"]))
-    parts = [_HEAD.format(hard_stop=int(max([s["hard_stop"] for s in stacks], default=600)))]
+    parts = [_HEAD.format()]
     ports = sorted({s["port"] for s in stacks})
     parts.extend(_frontend(port, [s for s in stacks if s["port"] == port]) for port in ports)
     for stack in stacks:
@@ -98,15 +111,19 @@ def _frontend(port: int, stacks: list[dict[str, Any]]) -> str:
 
 
 def _backend(stack: dict[str, Any], route: dict[str, Any]) -> str:
-    name = backend_name(stack["stack"], route["service"])
-    check = f"    option httpchk GET {route['live']}\n" if route["live"] else ""
+    service = route["service"]
+    releases = [r for r in stack["releases"] if r["servers"].get(service)]
+    # A backend asks all its servers at one path: where releases differ in it, an open port has to do until the old one is gone.
+    paths = {r["live"][service] for r in releases}
+    check = f"    option httpchk GET {next(iter(paths))}\n" if len(paths) == 1 and None not in paths else ""
     lines = [
-        f"\nbackend {name}\n    balance leastconn\n{check}    timeout server {int(route['timeout'] * 1000)}ms\n"
+        f"\nbackend {backend_name(stack['stack'], service)}\n    balance leastconn\n{check}"
+        f"    timeout server {int(route['timeout'] * 1000)}ms\n"
         "    default-server check inter 1s fastinter 250ms fall 3 rise 1 resolvers docker init-addr libc,none\n"
     ]
-    for release in stack["releases"]:
-        weight = release["weights"].get(route["service"], 0)
-        for number, container in enumerate(release["servers"].get(route["service"], []), 1):
-            server = server_name(release["id"], route["service"], number)
-            lines.append(f"    server {server} {container}:{route['port']} weight {weight}\n")
+    for release in releases:
+        weight = release["weights"].get(service, 0)
+        for number, container in enumerate(release["servers"][service], 1):
+            address = f"{container}:{release['ports'][service]}"
+            lines.append(f"    server {server_name(release['id'], number)} {address} weight {weight}\n")
     return "".join(lines)

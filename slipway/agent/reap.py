@@ -8,28 +8,36 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
+import traceback
 from collections.abc import Set
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from . import engine, router
+from . import engine, router, start
 from .failure import OperationFailed
 from .state import HOME, StackHome, now, read_json, remove
 
 
 def reap_all() -> None:
-    """Tidy every stack of this host."""
+    """Tidy every stack of this host; what goes wrong with one is logged and keeps nobody from the others."""
     for folder in sorted((HOME / "stacks").glob("*")):
-        with contextlib.suppress(OperationFailed):  # the next minute tries again
+        try:
             reap(StackHome(folder.name))
+        except Exception:
+            print(now(), folder.name, traceback.format_exc(limit=-3), file=sys.stderr)
 
 
 def reap(home: StackHome) -> None:
     """Tidy one stack, unless a run is at work on it."""
-    while stopping := _look(home):
+    for _ in range(5):  # what has stopped may be removed in the next round
+        stopping = _look(home)
         for release in stopping:  # may take the services' whole grace period: not under the lock
             stop(home, release)
+        if not stopping:
+            return
 
 
 def _look(home: StackHome) -> list[str]:
@@ -38,24 +46,38 @@ def _look(home: StackHome) -> list[str]:
     with home.exclusive(wait=0) as mine:
         if not mine or not policy:
             return []
-        live = {r for shares in router.shares(home.stack).values() for r, share in shares.items() if share}
+        shares = router.shares(home.stack)
+        live = {r for of in shares.values() for r, share in of.items() if share}
         if not live:
             return []
+        note_what_lost_its_traffic(home)
+        for release in home.known():
+            start.end_overdue(home, release)
         _prune(home, policy, live)
         stopping = [r for r in home.known() if r not in live and _may_stop(home, r, policy)]
-        for release in stopping:
+        for release in stopping:  # noted under the lock: the next run must not take it for a warm one
             home.note(release, stopped_at=now())
         return stopping
+
+
+def note_what_lost_its_traffic(home: StackHome) -> None:
+    """Note for each release that had traffic and has none any more when that was noticed; a killed run could not."""
+    gets = router.sends_to(home.stack)
+    run = home.fence()
+    for release in home.known():
+        meta = home.meta(release)
+        if meta.get("live_since") and not meta.get("deactivated_at") and release not in gets:
+            home.note(release, deactivated_at=now(), deactivated_run=run)
 
 
 def predecessor(home: StackHome) -> str | None:
     """Return the release that a rollback would go to: the verified one that was live last."""
     once = [
-        (m["deactivated_at"], r)
+        (m.get("deactivated_run") or 0, m["deactivated_at"], r)
         for r in home.known()
         if (m := home.meta(r)).get("deactivated_at") and m.get("verified")
     ]
-    return max(once)[1] if once else None
+    return max(once)[-1] if once else None
 
 
 def _age(at: str) -> float:
@@ -64,8 +86,10 @@ def _age(at: str) -> float:
 
 def _may_stop(home: StackHome, release: str, policy: dict[str, Any]) -> bool:
     meta = home.meta(release)
-    if meta.get("stopped_at") or not meta.get("deactivated_at"):
-        return False  # stopped already, or never live: a run is about to use it
+    if not meta.get("deactivated_at"):
+        return False  # never live: a run is about to use it
+    if meta.get("stopped_at"):
+        return _runs(home, release)  # whoever was to stop it did not come to it
     if release == predecessor(home) and _age(meta["deactivated_at"]) < policy["keep_warm"]:
         return False
     return not drains_for(home, release, policy["drain"])
@@ -78,16 +102,22 @@ def drains_for(home: StackHome, release: str, limit: float) -> float:
     return max(0.0, limit - _age(home.meta(release).get("deactivated_at") or now()))
 
 
-def stop(home: StackHome, release: str) -> None:
-    """Stop a release's containers, each with its own grace period."""
-    for container in engine.containers(slipway_stack=home.stack, slipway_release=release):
-        if container["State"]["Running"]:
-            engine.api("POST", f"/containers/{container['Id']}/stop", timeout=3700)
+def stop(home: StackHome, release: str, *, cut: bool = False) -> None:
+    """Stop a release's containers side by side, each with its own grace period; `cut`: what has a route within a second."""
+    home.note(release, stopped_at=now())
+    services = home.meta(release).get("services", {})
+
+    def one(container: dict[str, Any]) -> None:
+        routed = services.get(container["Config"]["Labels"].get("slipway.service"), {}).get("routed")
+        start.stop(container, within=1 if cut and routed else None)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, engine.containers(slipway_stack=home.stack, slipway_release=release)))
 
 
 def _prune(home: StackHome, policy: dict[str, Any], live: set[str]) -> None:
     verified = [r for r in home.known() if home.meta(r).get("verified")]
-    newest = sorted(verified, key=lambda r: home.meta(r).get("activated_at") or "", reverse=True)
+    newest = sorted(verified, key=home.activated, reverse=True)
     kept = {*newest[: policy["keep_releases"]], *live, predecessor(home)}
     for release in home.known():
         meta = home.meta(release)
@@ -115,8 +145,8 @@ def leftovers(home: StackHome, containers: list[dict[str, Any]], keep: str = "")
     known = home.known()
     never_live = {r for r in known if not home.meta(r).get("live_since")}
     labelled = {c["Config"]["Labels"].get("slipway.release") for c in containers} - {None}
-    found = never_live | (labelled - set(known))
-    return sorted(str(r) for r in found if r != keep and not router.sends_to(home.stack, str(r)))
+    found = never_live | {str(r) for r in labelled - set(known)}
+    return sorted(found - {keep} - router.sends_to(home.stack)) if found else []
 
 
 def remove_leftovers(home: StackHome, keep: str) -> list[str]:
@@ -125,6 +155,9 @@ def remove_leftovers(home: StackHome, keep: str) -> list[str]:
     found = leftovers(home, containers, keep)
     for release in found:
         remove_release(home, release)
+    for folder in home.releases.iterdir() if home.releases.is_dir() else ():
+        if folder.name not in home.known():  # a run was killed before it had written what the release is
+            remove(folder)
     jobs = [c for c in containers if c["Config"]["Labels"].get("com.docker.compose.oneoff") == "True"]
     for job in jobs:
         engine.api("DELETE", f"/containers/{job['Id']}", force="true")
@@ -134,13 +167,18 @@ def remove_leftovers(home: StackHome, keep: str) -> list[str]:
 def remove_release(home: StackHome, release: str) -> None:
     """Remove a release: its containers, networks, folder, and the images that no kept release needs.
 
+    What still runs is told to end first and has its grace period: it may have a job in hand.
+
     Raises:
         OperationFailed: the router sends traffic to it.
     """
-    if router.sends_to(home.stack, release):
+    if release in router.sends_to(home.stack):
         raise OperationFailed(f"release {release} serves traffic and was not removed")
     images = home.meta(release).get("images", {}).values()
-    for container in engine.containers(slipway_stack=home.stack, slipway_release=release):
+    found = engine.containers(slipway_stack=home.stack, slipway_release=release)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(start.stop, found))
+    for container in found:
         engine.api("DELETE", f"/containers/{container['Id']}", force="true")
     label = json.dumps({"label": [f"com.docker.compose.project={home.stack}-{release}"]})
     for net in engine.api("GET", "/networks", filters=label):

@@ -1,37 +1,36 @@
-"""The router of this host: one HAProxy for all stacks. Shares are set and read at its own sockets, never inferred."""
+"""What the router does: shares are set and read at its own sockets, never inferred from tags or from files of ours.
+
+`proxy/stacks/<stack>.json` holds what each stack wants of it; it only serves to make the next haproxy.cfg.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import socket
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from . import engine, haproxy
 from .failure import OperationFailed
-from .state import HOME, read_json, write, write_json
+from .state import HOME, flock, read_json, write, write_json
 
-CONTAINER = "slipway-proxy"
 PROXY = HOME / "proxy"
-_CONF = PROXY / "conf"
-_RUN = PROXY / "run"
+CONF = PROXY / "conf"
+RUN = PROXY / "run"
+Row = dict[str, Any]
 
 
-def network(stack: str) -> str:
-    """Return the name of the network that a stack's releases, its accessories and the router share."""
-    return f"slipway-{stack}"
-
-
-def wanted(stack: str) -> dict[str, Any] | None:
-    """Return what the router's file says of a stack (see `haproxy.render`), None where it does not know it."""
-    value = read_json(PROXY / "stacks" / f"{stack}.json")
-    return value if isinstance(value, dict) else None
-
-
-def _all_wanted() -> list[dict[str, Any]]:
-    return [v for p in sorted((PROXY / "stacks").glob("*.json")) if (v := read_json(p))]
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock of the router: it is one for all stacks of this host, and their runs may coincide."""
+    PROXY.mkdir(parents=True, exist_ok=True)
+    with (PROXY / "lock").open("a") as file:
+        if not flock(file.fileno(), 60):
+            raise OperationFailed("another stack's run has held the router of this host for a minute")
+        yield
 
 
 def ask(command: str, name: str = "admin.sock", timeout: float = 5) -> str:
@@ -39,7 +38,7 @@ def ask(command: str, name: str = "admin.sock", timeout: float = 5) -> str:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
             s.settimeout(timeout)
-            s.connect(str(_RUN / name))
+            s.connect(str(RUN / name))
             s.sendall(command.encode() + b"\n")
             s.shutdown(socket.SHUT_WR)  # the master's socket waits for further commands otherwise
             parts = []
@@ -47,42 +46,63 @@ def ask(command: str, name: str = "admin.sock", timeout: float = 5) -> str:
                 parts.append(part)
         return b"".join(parts).decode()
     except OSError as error:
-        raise OperationFailed("the router does not answer", f"{_RUN / name}: {error}") from error
+        raise OperationFailed("the router does not answer", f"{RUN / name}: {error}") from error
 
 
-def servers(worker: str = "") -> list[dict[str, Any]]:
-    """Return the servers as HAProxy sees them now: backend, name, weight, status, open requests (`scur`).
+def answers() -> bool:
+    """Tell whether the router runs and answers."""
+    try:
+        ask("show info")
+        return True
+    except OperationFailed:
+        return False
+
+
+def servers(worker: str = "") -> list[Row]:
+    """Return the servers as HAProxy sees them now: stack, service, release, name, weight, status, open requests (`scur`).
 
     Args:
         worker: pid of an old worker, which still ends its requests after a reload (default: the current one).
     """
     answer = ask(f"@!{worker} show stat", "master.sock") if worker else ask("show stat -1 4 -1")
-    rows = csv.DictReader(answer.lstrip("# ").splitlines())
     return [
         {
-            "backend": r["pxname"],
-            "name": r["svname"],
+            **_names(r["pxname"], r["svname"]),
             "weight": int(r["weight"] or 0),
             "status": r["status"],
             "up": r["status"].startswith("UP") or r["status"] == "no check",
             "open": int(r["scur"] or 0),
         }
-        for r in rows
+        for r in csv.DictReader(answer.lstrip("# ").splitlines())
         if r["pxname"] and r["svname"] not in ("FRONTEND", "BACKEND")
     ]
 
 
-def _old_workers() -> list[str]:
-    answer = ask("show proc", "master.sock")
-    return re.findall(r"^(\d+)\s+worker", answer.partition("# old workers")[2], re.M)
+def _names(backend: str, server: str) -> Row:
+    stack, service = haproxy.names_of_backend(backend)
+    return {"stack": stack, "service": service, "release": haproxy.release_of_server(server), "name": server}
 
 
-def _is_of(row: dict[str, Any], stack: dict[str, Any], release: str) -> bool:
-    return any(
-        row["backend"] == haproxy.backend_name(stack["stack"], route["service"])
-        and row["name"].startswith(f"{release}-{route['service']}-")
-        for route in stack["routes"]
-    )
+def configured() -> list[Row]:
+    """Return the servers that the router's file has, and that a router which is started now would load, as up."""
+    path = CONF / "haproxy.cfg"
+    rows, backend = [], ""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        words = line.split()
+        if words[:1] == ["backend"]:
+            backend = words[1]
+        elif words[:1] == ["server"]:
+            weight = int(words[words.index("weight") + 1])
+            rows.append({**_names(backend, words[1]), "weight": weight, "status": "", "up": True, "open": 0})
+    return rows
+
+
+def sending() -> list[Row]:
+    """Return the servers as they are, or, where no router runs, as they will be once it does."""
+    try:
+        return servers()
+    except OperationFailed:
+        return configured()
 
 
 def shares(stack: str) -> dict[str, dict[str, float]]:
@@ -91,23 +111,36 @@ def shares(stack: str) -> dict[str, dict[str, float]]:
     Raises:
         OperationFailed: the router does not answer.
     """
-    plan = wanted(stack)
-    if plan is None:
-        return {}
-    now = servers()
+    return shares_of([r for r in servers() if r["stack"] == stack])
+
+
+def shares_of(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Return what servers make of a service's requests: percent by service and release; 0 for all where none is up."""
     result: dict[str, dict[str, float]] = {}
-    for route in plan["routes"]:
-        rows = [r for r in now if r["backend"] == haproxy.backend_name(stack, route["service"])]
-        total = sum(r["weight"] for r in rows if r["up"])
-        result[route["service"]] = {
-            release["id"]: round(
-                100 * sum(r["weight"] for r in rows if r["up"] and _is_of(r, plan, release["id"])) / total, 1
-            )
+    for service in sorted({r["service"] for r in rows}):
+        of = [r for r in rows if r["service"] == service]
+        total = sum(r["weight"] for r in of if r["up"])
+        result[service] = {
+            release: round(100 * sum(r["weight"] for r in of if r["up"] and r["release"] == release) / total, 1)
             if total
             else 0.0
-            for release in plan["releases"]
+            for release in sorted({r["release"] for r in of})
         }
     return result
+
+
+def weights_of(rows: list[Row]) -> dict[str, int]:
+    """Return the sum of the weights of each release that has any: who would get requests if all servers were up."""
+    found: dict[str, int] = {}
+    for row in rows:
+        if row["weight"]:
+            found[row["release"]] = found.get(row["release"], 0) + row["weight"]
+    return found
+
+
+def sends_to(stack: str) -> set[str]:
+    """Return the releases of a stack that get new requests, or would if their servers were up."""
+    return set(weights_of([r for r in sending() if r["stack"] == stack]))
 
 
 def open_requests(stack: str, release: str) -> int:
@@ -115,16 +148,22 @@ def open_requests(stack: str, release: str) -> int:
 
     An old worker that would still send requests of idle keep-alive clients to the release counts as one.
     """
-    plan = wanted(stack)
-    if plan is None:
-        return 0
-    total: int = sum(r["open"] for r in servers() if _is_of(r, plan, release))
+
+    def mine(rows: list[Row]) -> list[Row]:
+        return [r for r in rows if r["stack"] == stack and r["release"] == release]
+
+    total: int = sum(r["open"] for r in mine(servers()))
     for worker in _old_workers():
-        rows = [r for r in servers(worker) if _is_of(r, plan, release)]
+        rows = mine(servers(worker))
         total += sum(r["open"] for r in rows)
         if any(r["weight"] for r in rows) and _frontend_connections(worker):
             total += 1
     return total
+
+
+def _old_workers() -> list[str]:
+    answer = ask("show proc", "master.sock")
+    return re.findall(r"^(\d+)\s+worker", answer.partition("# old workers")[2], re.M)
 
 
 def _frontend_connections(worker: str) -> int:
@@ -132,144 +171,85 @@ def _frontend_connections(worker: str) -> int:
     return sum(int(r["scur"] or 0) for r in rows if r.get("svname") == "FRONTEND")
 
 
-def published(container: dict[str, Any] | None) -> set[int]:
-    """Return the ports that the router's container (an inspection, None: there is none) publishes."""
-    return {int(p.split("/")[0]) for p in container["HostConfig"]["PortBindings"]} if container else set()
+def wanted(stack: str) -> dict[str, Any] | None:
+    """Return what a stack wanted of the router last (see `haproxy.render`), None where it never wanted anything."""
+    value = read_json(PROXY / "stacks" / f"{stack}.json")
+    return value if isinstance(value, dict) else None
 
 
-def _listening() -> set[int]:
-    """Return the TCP ports that any program of this host listens on (proc(5): /proc/net/tcp, state 0A)."""
-    rows = [row.split() for name in ("tcp", "tcp6") for row in _lines(Path("/proc/net") / name)[1:]]
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
+def all_wanted() -> list[dict[str, Any]]:
+    """Return what every stack wants, with the weights that its servers really have.
 
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def ensure(image: str, port: int) -> bool:
-    """Make sure that the router runs and publishes `port`. Return whether it had to be made (again).
-
-    A new port needs a new container: that interrupts the other stacks on this host for a moment, and the plan says so.
+    A run that was killed may have written what it never got to tell the router: no other stack's run may do that for it.
     """
-    found = engine.api("GET", f"/containers/{CONTAINER}/json")
-    needed = {port} | {s["port"] for s in _all_wanted()}
-    if found and published(found) >= needed:
-        if not found["State"]["Running"]:
-            engine.api("POST", f"/containers/{CONTAINER}/start")
-            _await()
-        for stack in _all_wanted():  # a killed run may have made the router and not connected it yet
-            connect(stack["stack"])
-        return False
-    taken = sorted(_listening() & (needed - published(found)))
-    if taken:  # before the router is made again, which would close the doors that are open
-        raise OperationFailed(
-            f"port {', '.join(map(str, taken))} of this host is taken by another program",
-            "`ss -tlnp` on the host tells which",
-        )
-    if found:
-        engine.api("DELETE", f"/containers/{CONTAINER}", force="true")
-    _write_config(_all_wanted())
-    ports = [word for p in sorted(needed) for word in ("-p", f"{p}:{p}")]
-    argv = [
-        "docker",
-        "run",
-        "-d",
-        "--name",
-        CONTAINER,
-        "--restart",
-        "unless-stopped",
-        "--read-only",
-        "--cap-drop",
-        "ALL",
+    stacks = [v for p in sorted((PROXY / "stacks").glob("*.json")) if (v := read_json(p))]
+    return [_as_it_is(stack, [r for r in sending() if r["stack"] == stack["stack"]]) for stack in stacks]
+
+
+def _as_it_is(plan: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
+    real = {(r["release"], r["service"]): r["weight"] for r in rows}
+    if not any(real.values()):
+        return plan
+    releases = [
+        {**release, "weights": {s: real.get((release["id"], s), 0) for s in release["weights"]}}
+        for release in plan["releases"]
     ]
-    argv += ["--security-opt", "no-new-privileges", "--label", "slipway.role=router", "--pull", "never", *ports]
-    argv += ["-v", f"{_CONF}:/usr/local/etc/haproxy:ro", "-v", f"{_RUN}:/run/haproxy", image]
-    argv += [
-        "haproxy",
-        "-S",
-        "/run/haproxy/master.sock,mode,666",
-        "-f",
-        "/usr/local/etc/haproxy/haproxy.cfg",
-    ]
-    code, _, err = engine.command(argv)
-    if code != 0:
-        raise OperationFailed("the router did not start", err)
-    for stack in _all_wanted():
-        connect(stack["stack"])
-    _await()
-    return True
+    return {**plan, "releases": releases}
 
 
-def _await() -> None:
-    for _ in range(100):
-        try:
-            ask("show info")
-            return
-        except OperationFailed:
-            time.sleep(0.05)
-    raise OperationFailed("the router did not start", engine.logs(CONTAINER))
-
-
-def connect(stack: str) -> None:
-    """Make sure that a stack's network exists and that the router is on it."""
-    name = network(stack)
-    found = engine.api("GET", f"/networks/{name}")
-    if not found:
-        code, _, err = engine.command(["docker", "network", "create", "--label", f"slipway.stack={stack}", name])
-        if code != 0:
-            raise OperationFailed(f"network {name} could not be made", err)
-        found = {"Containers": {}}
-    if CONTAINER not in {c["Name"] for c in found["Containers"].values()}:
-        try:
-            engine.api("POST", f"/networks/{name}/connect", {"Container": CONTAINER})
-        except OperationFailed as error:
-            if "already exists" not in error.seen:
-                raise
-
-
-def _write_config(stacks: list[dict[str, Any]]) -> None:
+def write_config(stacks: list[dict[str, Any]]) -> None:
+    """Write haproxy.cfg for these stacks."""
     # The official image reads it as user 99: readable for all, inside a folder that only the deploy user enters.
-    _CONF.mkdir(parents=True, exist_ok=True)
-    _CONF.chmod(0o755)
-    write(_CONF / "haproxy.cfg", haproxy.render(stacks), 0o644)
+    CONF.mkdir(parents=True, exist_ok=True)
+    CONF.chmod(0o755)
+    write(CONF / "haproxy.cfg", haproxy.render(stacks), 0o644)
 
 
 def apply(plan: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Make the router do what `plan` (see `haproxy.render`) says of a stack. Return the shares it then gives.
 
     Where only weights change they are set at the runtime socket: at once, for open connections too. New servers need a reload,
-    which is loss-free: the old worker ends what it has begun. The file is written first, so a router that is restarted in
-    between comes up with the new shares.
+    which is loss-free: the old worker ends what it has begun. The files are written first, so a router that is restarted in
+    between comes up with the new shares; they are taken back where HAProxy refuses.
 
     Raises:
         OperationFailed: HAProxy refuses the configuration (the old one stays), or does not answer.
     """
-    path = PROXY / "stacks" / f"{plan['stack']}.json"
-    before_plan, before = wanted(plan["stack"]), [s for s in _all_wanted() if s["stack"] != plan["stack"]]
-    _write_config([*before, plan])
-    same = before_plan is not None and _shape(before_plan) == _shape(plan)
-    if not same or not _shape_of_running(plan) or _older_than_its_servers(plan):
-        answer = ask("reload", "master.sock", timeout=20)
-        if "Success=1" not in answer:
-            _write_config([*before, *([before_plan] if before_plan else [])])
-            raise OperationFailed("HAProxy refused the new configuration; the old one goes on", answer)
-    write_json(path, plan)
-    _set_weights(plan)
-    return shares(plan["stack"])
+    with alone():
+        path = PROXY / "stacks" / f"{plan['stack']}.json"
+        before, others = wanted(plan["stack"]), [s for s in all_wanted() if s["stack"] != plan["stack"]]
+        write_json(path, plan)
+        write_config([*others, plan])
+        try:
+            if before is None or _shape(before) != _shape(plan) or not _knows(plan) or _older_than_its_servers(plan):
+                _reload()
+        except OperationFailed:
+            if before is None:
+                path.unlink()
+            else:
+                write_json(path, before)
+            write_config(all_wanted())
+            raise
+        _set_weights(plan)
+        return shares(plan["stack"])
+
+
+def _reload() -> None:
+    answer = ask("reload", "master.sock", timeout=20)
+    if "Success=1" not in answer:
+        raise OperationFailed("HAProxy refused the new configuration; the old one goes on", answer)
 
 
 def _set_weights(plan: dict[str, Any]) -> None:
     # What takes requests first: a backend whose servers all have weight 0, for however short a time, answers 503.
-    weights = [(weight, server) for server, weight in _weights(plan).items()]
-    for weight, (backend, name) in sorted(weights, key=lambda w: -w[0]):
-        ask(f"set weight {backend}/{name} {weight}")
+    for (service, server), weight in sorted(_weights(plan).items(), key=lambda w: -w[1]):
+        ask(f"set weight {haproxy.backend_name(plan['stack'], service)}/{server} {weight}")
 
 
 def _weights(plan: dict[str, Any]) -> dict[tuple[str, str], int]:
-    """Return the weight that a plan gives each server, by backend and name."""
+    """Return the weight that a plan gives each server, by service and server name."""
     return {
-        (haproxy.backend_name(plan["stack"], service), haproxy.server_name(release["id"], service, number)): weight
+        (service, haproxy.server_name(release["id"], number)): weight
         for release in plan["releases"]
         for service, weight in release["weights"].items()
         for number in range(1, len(release["servers"].get(service, [])) + 1)
@@ -282,13 +262,13 @@ def _shape(plan: dict[str, Any]) -> Any:
     return {**plan, "releases": releases}
 
 
-def _shape_of_running(plan: dict[str, Any]) -> bool:
+def _knows(plan: dict[str, Any]) -> bool:
     """Tell whether the running worker knows every server of the plan, and those that are to take requests as up.
 
     A killed deployer may have written the file only; and a server that was down is looked up and checked anew by a new worker
     at its start, while the old one would need seconds to notice that it is there.
     """
-    up = {(r["backend"], r["name"]): r["up"] for r in servers()}
+    up = {(r["service"], r["name"]): r["up"] for r in servers() if r["stack"] == plan["stack"]}
     return all(server in up and (up[server] or not weight) for server, weight in _weights(plan).items())
 
 
@@ -309,12 +289,3 @@ def _older_than_its_servers(plan: dict[str, Any]) -> bool:
     found = engine.containers(slipway_stack=plan["stack"])
     started = [engine.moment(c["State"]["StartedAt"]) for c in found if c["Name"].lstrip("/") in serving]
     return any(at > worker for at in started)
-
-
-def sends_to(stack: str, release: str) -> bool:
-    """Tell whether a release gets new requests: by the running router, or, where none runs, by what it will load."""
-    try:
-        return any(share.get(release) for share in shares(stack).values())
-    except OperationFailed:
-        releases = (wanted(stack) or {"releases": []})["releases"]
-        return any(r["id"] == release and any(r["weights"].values()) for r in releases)

@@ -1,6 +1,7 @@
 """The conversation with the controller: JSON lines in on standard input, JSON lines out on standard output.
 
-In: `{"id": n, "stack": s, "fence": f, "ops": [{"kind": k, ...}]}`, done in order, and `{"ping": n}` as a sign of life.
+In: `{"id": n, "stack": s, "fence": f, "ops": [{"kind": k, ...}]}`, done in order, and `{"ping": n}`, answered with `{"pong": n}`:
+signs of life, in both directions.
 Out: for each operation `{"id", "at", "event": "begin" | "progress" | "done" | "failed", ...}`, then `{"id", "event": "end"}`.
 When standard input ends, or says nothing for a while, the deployer is gone: commands in hand are killed and the process
 leaves, which frees the lease. Everything on disk is written so that this may happen at any instant.
@@ -8,6 +9,7 @@ leaves, which frees the lease. Everything on disk is written so that this may ha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +19,8 @@ import traceback
 from queue import Queue
 from typing import Any
 
-from . import engine, operations
+from . import engine, operations, releases  # noqa: F401 - they register what can be done
+from .context import Context
 from .failure import OperationFailed
 
 SILENCE = 25.0
@@ -31,7 +34,7 @@ class Session:
         self._queue: Queue[dict[str, Any]] = Queue()
         self._heard = time.monotonic()
         self._out = threading.Lock()
-        self.context = operations.Context(self)
+        self.context = Context(self)
 
     def send(self, value: dict[str, Any]) -> None:
         """Send one line to the controller."""
@@ -51,7 +54,9 @@ class Session:
             self._heard = time.monotonic()
             message = json.loads(line)
             if "ping" in message:
-                self.context.beat()
+                self.send({"pong": message["ping"]})
+                with contextlib.suppress(OSError):  # a full disk is no reason to stop listening
+                    self.context.beat()
             else:
                 self._queue.put(message)
         self._leave()

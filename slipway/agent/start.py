@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from . import engine
 from .failure import OperationFailed
-from .state import StackHome
+from .state import StackHome, now
 
 _ENDING = 3700  # seconds: longer than any grace period may be
+_GRACE = 10
+"""Seconds: the engine's own grace period, for a container that names none."""
 
 
 def bring_up(home: StackHome, release: str, services: list[dict[str, Any]], *, recreate: bool) -> None:
@@ -72,23 +75,42 @@ def _start(container: dict[str, Any]) -> None:
 def _await_end(home: StackHome, release: str, names: set[str]) -> None:
     """Wait for containers that were told to end (by a deploy, or by the timer), so that they can be started again."""
     meta = home.meta(release)
-    ending = set(meta.get("ending", []))
-    if not ending & names and not meta.get("stopped_at"):
+    ending = meta.get("ending") or {}
+    if not names & set(ending) and not meta.get("stopped_at"):
         return
     for container in engine.of_release(home.stack, release):
         service = container["Config"]["Labels"]["slipway.service"]
-        if container["State"]["Running"] and (meta.get("stopped_at") or service in ending & names):
-            engine.api("POST", f"/containers/{container['Id']}/stop", timeout=_ENDING)
-    home.note(release, stopped_at=None, ending=sorted(ending - names))
+        if meta.get("stopped_at") or service in names & set(ending):
+            stop(container)
+    home.note(release, stopped_at=None, ending={n: at for n, at in ending.items() if n not in names})
+
+
+def stop(container: dict[str, Any], within: int | None = None) -> None:
+    """Stop a container and wait for its end: SIGTERM, its grace period (or `within` seconds), then SIGKILL."""
+    if container["State"]["Running"] or container["State"]["Restarting"]:
+        query = {} if within is None else {"t": str(within)}
+        engine.api("POST", f"/containers/{container['Id']}/stop", timeout=_ENDING, **query)
 
 
 def tell_to_end(home: StackHome, release: str, names: list[str]) -> list[str]:
     """Send SIGTERM to services of a release and return the containers' names; they finish what they have in hand."""
     told = []
     running = [c for c in _of(engine.of_release(home.stack, release), names) if c["State"]["Running"]]
-    if running:
-        home.note(release, ending=sorted({*home.meta(release).get("ending", []), *names}))
-    for container in running:
+    before = home.meta(release).get("ending") or {}
+    fresh = [c for c in running if c["Config"]["Labels"]["slipway.service"] not in before]
+    if fresh:
+        home.note(release, ending={**dict.fromkeys(names, now()), **before})
+    for container in fresh:  # once: a second SIGTERM means "at once" to many programs
         engine.api("POST", f"/containers/{container['Id']}/kill", signal="SIGTERM")
         told.append(container["Name"].lstrip("/"))
     return told
+
+
+def end_overdue(home: StackHome, release: str) -> None:
+    """Kill what was told to end and is still there after its grace period."""
+    ending = home.meta(release).get("ending") or {}
+    for container in engine.of_release(home.stack, release) if ending else []:
+        at = ending.get(container["Config"]["Labels"]["slipway.service"])
+        grace = container["Config"].get("StopTimeout") or _GRACE
+        if at and container["State"]["Running"] and time.time() - engine.moment(at) > grace:
+            engine.api("POST", f"/containers/{container['Id']}/kill")

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Set
 from pathlib import Path
@@ -16,6 +17,10 @@ from typing import Any
 from .failure import OperationFailed
 
 HOME = Path(os.environ.get("SLIPWAY_HOME", "/var/lib/slipway"))
+
+
+_TEMPORARY = ".writing-"
+"""How the names of files begin that are being written. A crash may leave one; `sweep` removes those."""
 
 
 def now() -> str:
@@ -27,14 +32,17 @@ def now() -> str:
 def write(path: Path, text: str, mode: int = 0o640) -> None:
     """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(descriptor, mode)
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> Any:
@@ -63,10 +71,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def append_line(path: Path, value: dict[str, Any]) -> None:
     """Append one JSON line in one write."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
     try:
         # A crash may have cut the last line short: ours starts on a line of its own.
-        cut = path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
+        size = os.fstat(descriptor).st_size
+        cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, (("\n" if cut else "") + json.dumps(value, sort_keys=True) + "\n").encode())
     finally:
         os.close(descriptor)
@@ -101,6 +110,36 @@ class StackHome:
         if not self.releases.is_dir():
             return []
         return sorted(p.name for p in self.releases.iterdir() if (p / "release.json").exists())
+
+    def activated(self, release: str) -> tuple[int, str]:
+        """Return what sorts releases by when they went live: by run first, since clocks may be set back."""
+        meta = self.meta(release)
+        return meta.get("activated_run") or 0, meta.get("activated_at") or ""
+
+    def environment(self) -> str | None:
+        """Return the environment whose stack this is, None before its first run."""
+        value = read_json(self.path / "environment.json")
+        return value["name"] if value else None
+
+    def belong_to(self, environment: str) -> None:
+        """Record the environment whose stack this is."""
+        if self.environment() != environment:
+            write_json(self.path / "environment.json", {"name": environment})
+
+    def unfinished(self) -> dict[str, Any] | None:
+        """Return the run that was begun last and has not ended: `verb`, `by`, `command`, `release`, how far it came."""
+        lines = read_lines(self.journal)
+        if not lines or lines[-1]["event"] == "run.end":
+            return None
+        done = [line["kind"] for line in lines if line["event"] == "done"]
+        switched = [line["release"] for line in lines if line.get("kind") == "router.apply"]
+        release = switched[-1] if switched else lines[0].get("release")
+        return {
+            **lines[0],
+            "last_done": done[-1] if done else None,
+            "in_hand": lines[-1].get("kind"),
+            "release": release,
+        }
 
     def fence(self) -> int:
         """Return the highest fencing number seen on this host."""
@@ -147,17 +186,23 @@ def write_secrets(folder: Path, secrets: dict[str, dict[str, Any]], keep: Set[st
     changed = []
     for name, secret in secrets.items():
         path = folder / name
-        if not path.exists() or path.read_text() != secret["value"]:
+        if not path.exists() or path.read_bytes() != secret["value"].encode():
             changed.append(name)
             write(path, secret["value"], 0o600)
-            entries = ",".join(f"u:{uid}:r" for uid in sorted(secret["readers"]))
-            done = subprocess.run(["setfacl", "-m", entries, str(path)], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise OperationFailed(f"secret {name} could not be handed to its readers", done.stderr)
+        entries = ",".join(f"u:{uid}:r" for uid in sorted(secret["readers"]))
+        done = subprocess.run(["setfacl", "-b", "-m", entries, str(path)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise OperationFailed(f"secret {name} could not be handed to its readers", done.stderr)
     for path in folder.iterdir():
         if path.name not in secrets and path.name not in keep:
             path.unlink()
     return changed
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a crash left half written below a folder."""
+    for path in folder.rglob(f"{_TEMPORARY}*"):
+        path.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -28,8 +28,16 @@ Results = dict[str, dict[str, list[dict[str, Any]]]]
 """Results of operations, by phase title and host."""
 
 
+Receiving = Mapping[str, Set[str] | None]
+"""Which releases each host sends requests to; None where it does not tell."""
+
+
 def execute(
-    plan: Plan, sessions: Mapping[str, Session], fence: int, verify: Callable[[str], None] = lambda _: None
+    plan: Plan,
+    sessions: Mapping[str, Session],
+    fence: int,
+    verify: Callable[[str], None] = lambda _: None,
+    receiving: Callable[[], Receiving] = dict,
 ) -> Results:
     """Carry out `plan`.
 
@@ -38,6 +46,7 @@ def execute(
         sessions: a session for each host of the plan.
         fence: the run's number.
         verify: runs a verification suite (a step of its own); raises SlipwayError where it fails.
+        receiving: asks the routers which releases get requests: after a failure that decides, not how far the plan came.
 
     Returns:
         What the operations returned.
@@ -46,9 +55,10 @@ def execute(
         SlipwayError: a phase before the switch failed and was undone (exit code 1, or 2 for bad input).
         RolledBack: a phase after the switch failed; the earlier release serves again (4).
         NeedsPerson: a phase after the switch failed, and there was nothing to go back to, or going back failed; or
-            somebody interrupted it there (5).
+            somebody interrupted it there, or a host does not tell what it serves (5).
     """
     results: Results = {}
+    report.current().touched = True
     with _interruptible() as interrupted:
         for phase in plan.phases:
             try:
@@ -56,7 +66,7 @@ def execute(
                 if interrupted.is_set() and phase is not plan.phases[-1]:
                     raise Interrupted("interrupted", todo=f"inv {plan.verb} --env {plan.env} again goes on")
             except SlipwayError as error:
-                raise _recover(plan, phase, sessions, fence, error) from error
+                raise _recover(plan, phase, sessions, fence, error, receiving) from error
     return results
 
 
@@ -109,29 +119,49 @@ def _phase(
 
 
 def _recover(
-    plan: Plan, phase: Phase, sessions: Mapping[str, Session], fence: int, error: SlipwayError
+    plan: Plan,
+    phase: Phase,
+    sessions: Mapping[str, Session],
+    fence: int,
+    error: SlipwayError,
+    receiving: Callable[[], Receiving],
 ) -> SlipwayError:
-    serves = f"release {plan.before}" if plan.before else ""
-    back = plan.revert if phase.switched else plan.undo
-    told = {"where": error.where, "seen": error.seen, "todo": error.todo}
-    reached = any(p.switched for p in plan.phases[: plan.phases.index(phase) + 1])
-    if isinstance(error, Interrupted) and reached:
+    """Undo or go back, as far as the routers say is needed. Return the error that tells how it ended."""
+    hosts = receiving()
+    silent = sorted(h for h, releases in hosts.items() if releases is None)
+    moved = phase.switched and (bool(silent) or any(plan.release in (r or ()) for r in hosts.values()))
+    again = f"inv status --env {plan.env}; then inv {plan.verb} --env {plan.env} again goes on from there"
+    told = {"where": error.where, "seen": error.seen, "todo": error.todo or again}
+    if moved and isinstance(error, Interrupted):
         return NeedsPerson(f"interrupted after the switch to {plan.release}, which serves unverified", **told)
-    if phase.switched and not back:
+    if moved and silent:
+        return NeedsPerson(f"{error.what}, after the switch", **{**told, "serves": words(hosts), "todo": again})
+    if moved and not plan.revert:
         told["todo"] = f"inv status --env {plan.env}; then mend it and deploy again"
-        return NeedsPerson(f"{error.what}, after the switch, and there is no earlier release to go back to", **told)
-    for undo in back:
+        what = f"{error.what}, after the switch, and there is no earlier release to go back to"
+        return NeedsPerson(what, serves=words(hosts), **told)
+    for back in plan.revert if moved else plan.undo:
         try:
-            _phase(plan, undo, sessions, fence, lambda _: None)
+            _phase(plan, back, sessions, fence, lambda _: None)
         except SlipwayError as second:
-            told["todo"] = told["todo"] or f"inv status --env {plan.env}, then inv deploy --env {plan.env} again"
-            if phase.switched:
+            if moved:
                 what = f"{error.what}; going back to {plan.before} failed as well ({second.what})"
-                return NeedsPerson(what, **told)
+                return NeedsPerson(what, **{**told, "serves": words(receiving()), "todo": again})
             told["seen"] += f"\n(and tidying up did not end: {second.what}; the next deploy does it)"
-    if phase.switched:
-        return RolledBack(f"{error.what}, after the switch: rolled back", serves=serves, **told)
+    if moved:
+        return RolledBack(f"{error.what}, after the switch: rolled back", serves=words(receiving()), **told)
     mended = type(error).__new__(type(error))
-    SlipwayError.__init__(mended, error.what, serves=serves or "nothing (this would be the first release)", **told)
+    SlipwayError.__init__(mended, error.what, serves=words(hosts), **{**told, "todo": error.todo})
     mended.exit_code = 2 if getattr(error, "bad_input", False) else error.exit_code
     return mended
+
+
+def words(hosts: Receiving) -> str:
+    """Return words for what serves: one release, or what each host sends requests to."""
+    found = {h: " and ".join(sorted(r)) or "nothing" if r is not None else "" for h, r in hosts.items()}
+    if not found:
+        return ""
+    if len(set(found.values())) == 1 and "" not in found.values():
+        only = next(iter(found.values()))
+        return f"release {only}" if only != "nothing" else "nothing (this would be the first release)"
+    return ", ".join(f"{h}: {r}" if r else f"{h} does not answer" for h, r in found.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from slipway.settings.units import duration
 
 if TYPE_CHECKING:
-    from slipway.target.compose.deploy import Outcome
+    from slipway.target.compose.run import Outcome
 
 
 def text(outcome: Outcome) -> str:

@@ -137,9 +137,9 @@ def text(found: Mapping[str, Any]) -> str:
             words = (service["container"], service["state"], service["health"], share)
             lines.append("    " + "  ".join(words).rstrip())
     if found["lease"]:
-        lines.append(f"  lease    {workplace.tell_lease({'held_by': found['lease']})}")
+        lines.append(f"  lease    {workplace.tell_lease(found['lease'])}")
     if found["frozen"]:
-        lines.append(f"  frozen   {workplace.tell_lease({'frozen_by': found['frozen']})}")
+        lines.append(f"  frozen   {workplace.tell_lease(found['frozen'])}")
     if found["unfinished"]:
         run = found["unfinished"]
         lines.append(

@@ -81,12 +81,12 @@ def _router(document: dict[str, Any]) -> dict[str, Any]:
     replicas = document["services"]["api"]["deploy"]["replicas"]
     servers = [f"floor-RELEASE-api-{n}" for n in range(1, replicas + 1)]
     release = {"id": "RELEASE", "weights": {"api": 100}, "servers": {"api": servers}}
-    route = {"service": "api", "path": "/", "port": 8000, "timeout": 60.0, "live": "/health"}
+    release |= {"ports": {"api": 8000}, "live": {"api": "/health"}}
+    route = {"service": "api", "path": "/", "timeout": 60.0}
     return {
         "stack": _STACK,
         "port": PORT,
         "domain": None,
-        "hard_stop": 600.0,
         "routes": [route],
         "releases": [release],
     }

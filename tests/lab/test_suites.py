@@ -31,7 +31,7 @@ def finds(site: Site, step: str, *words: str) -> None:
 
 def server(site: Site) -> str:
     """Return a server of the live release in the router, as `backend/server`."""
-    return next(name for name, weight in site.weights().items() if weight and name.startswith("probe-web/"))
+    return next(name for name, weight in site.weights().items() if weight and name.startswith("probe:web/"))
 
 
 @pytest.mark.parametrize("step", ["deploy", "rollback"])

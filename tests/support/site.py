@@ -117,7 +117,7 @@ class Site:
     def weights(self, host: str = "app1") -> dict[str, int]:
         """Return the weight of each of the stack's servers in the router."""
         rows = [line.split(",") for line in self.router("show stat -1 4 -1", host=host).splitlines()[1:] if line]
-        return {f"{r[0]}/{r[1]}": int(r[18] or 0) for r in rows if r[0].startswith(f"{self.stack}-")}
+        return {f"{r[0]}/{r[1]}": int(r[18] or 0) for r in rows if r[0].startswith(f"{self.stack}:")}
 
     def settled(self, host: str = "app1") -> dict[str, Any]:
         """Return the footprint once it stays the same: after a deploy old releases end without anybody waiting for them."""

@@ -40,11 +40,11 @@ def settings(folder: Path, *, hosts: int = 1, **more: Any) -> tuple[Environment,
 
 def facts(host: str = "app1", **changes: Any) -> HostFacts:
     """Return the facts of a provisioned host on which nothing was deployed yet, but for `changes`."""
-    router = {"answers": False, "wanted": None, "shares": {}, "servers": [], "open": {}, "ports": []}
+    router = {"answers": False, "shares": {}, "weights": {}, "open": {}, "ports": []}
     raw = {
         "time": 0.0, "engine": "26.1", "provisioned": {"digest": "x"}, "disk_free_mb": 9000, "releases": {}, "containers": [],
-        "accessories": None, "router": router, "unfinished": None, "leftovers": [], "ledger": [], "fence": 0, "lease": None,
-        "frozen": None,
+        "accessories": None, "router": router, "environment": None, "unfinished": None, "leftovers": [], "ledger": [], "fence": 0,
+        "lease": None,        "frozen": None,
     }  # fmt: skip
     return HostFacts(host, {**raw, **changes})
 
@@ -64,7 +64,8 @@ def release(of: Request, version: str = "v1", images: Mapping[str, str] = DIGEST
 def recorded(of: Request, made: Release, **more: Any) -> dict[str, Any]:
     """Return what a host tells of a release: what was recorded of it, and its secrets."""
     told = {n: mac(of.challenge, v) for n, v in of.secrets.items()}
-    whole = {"verified": True, "live_since": "2026-01-01T00:00:00.000Z", "activated_at": "2026-01-01T00:00:00.000Z"}
+    then = "2026-01-01T00:00:00.000Z"
+    whole = {"verified": True, "live_since": then, "activated_at": then, "activated_run": 1}
     return {**requests.meta(of, made), "secrets": told, **whole, **more}
 
 
@@ -93,8 +94,7 @@ def serving(of: Request, made: Release, *others: Mapping[str, Any], host: str = 
         "containers": [store, *containers(meta), *[c for o in others for c in containers(o)]],
         "accessories": {"digest": "unknown"},
         "router": {
-            "answers": True, "wanted": {"releases": [{"id": made.id, "weights": {"web": 100, "extra": 100}}]},
-            "shares": shares, "servers": [], "open": {}, "ports": [8300],
+            "answers": True, "shares": shares, "weights": {made.id: 200}, "open": {}, "ports": [8300],
         },
     }  # fmt: skip
     return facts(host, **{**everything, **changes})

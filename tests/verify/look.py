@@ -58,11 +58,11 @@ class Release:
         """Return the router's servers of a backend."""
         return [s for s in self.servers if s["backend"] == backend]
 
-    def share(self, backend: str, service: str, release: str) -> float:
+    def share(self, backend: str, release: str) -> float:
         """Return the share of new requests, in percent, that the router gives a release now."""
         up = [s for s in self.servers_of(backend) if s["up"]]
         total = sum(s["weight"] for s in up)
-        own = sum(s["weight"] for s in up if s["name"].startswith(f"{release}-{service}-"))
+        own = sum(s["weight"] for s in up if s["release"] == release)
         return 100 * own / total if total else 0.0
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.target.compose import render
-from slipway.target.compose.facts import live_release
+from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Request, secret_files
+from slipway.target.compose.routing import router_operation
 
 
 def accessory_digest(request: Request) -> str:
@@ -52,20 +53,29 @@ def plan_accessories(request: Request) -> Plan:
     """Return the plan that makes the accessories what the settings say; it has no phases where they are that."""
     live = live_release(request.facts)
     applied = request.facts[request.first].raw["accessories"]
-    if applied and applied["digest"] == accessory_digest(request):
-        return Plan("accessory.apply", request.env.name, request.stack.name, live or "", live, (), ())
-    services = request.stack.of_role("accessory")
-    pull = Operation(
-        "images.pull", "pull images", {"images": sorted({str(s.image) for s in services}), "auth": request.auth}
+    same = bool(applied and applied["digest"] == accessory_digest(request))
+    doors = {h: f for h, f in request.facts.items() if router_changes(request, f)}
+    services = () if same else request.stack.of_role("accessory")
+    changes, phases = [], []
+    if doors:
+        text = "is made again to publish its ports: all stacks of the host are interrupted for about a second"
+        changes += [Change(h, "router", text) for h in doors]
+        image = Operation("images.pull", "pull the router's image", {"images": [ROUTER_IMAGE], "auth": request.auth})
+        phases.append(Phase("Make the router", dict.fromkeys(doors, (image, router_operation(request, remake=True)))))
+    if services:
+        names = ", ".join(s.name for s in services)
+        text = f"{names}: those that changed restart; what needs them waits meanwhile (seconds)"
+        changes.append(Change(request.first, "accessories", text))
+        images = sorted({str(s.image) for s in services} | {ROUTER_IMAGE})
+        pull = Operation("images.pull", "pull images", {"images": images, "auth": request.auth})
+        phases.append(Phase("Pull images", {request.first: (pull, router_operation(request))}))
+        phases.append(Phase("Apply accessories", {request.first: tuple(accessory_operations(request))}))
+    return Plan(
+        "accessory.apply", request.env.name, request.stack.name, live or "", live, tuple(changes), tuple(phases)
     )
-    router = Operation("router.ensure", "see that the router runs", {"image": ROUTER_IMAGE, "port": request.entry.port})
-    images = Operation("images.pull", "pull the router's image", {"images": [ROUTER_IMAGE], "auth": request.auth})
-    text = (
-        f"{', '.join(s.name for s in services)}: those that changed restart; what needs them waits meanwhile (seconds)"
-    )
-    phases = (
-        Phase("Pull images", {request.first: (images, pull, router)}),
-        Phase("Apply accessories", {request.first: tuple(accessory_operations(request))}),
-    )
-    change = (Change(request.first, "accessories", text),)
-    return Plan("accessory.apply", request.env.name, request.stack.name, live or "", live, change, phases)
+
+
+def router_changes(request: Request, facts: HostFacts) -> list[int]:
+    """Return the ports that the router of a host would have to be made again for: those it lacks."""
+    published = set(facts.router["ports"])
+    return sorted({s.port for s in request.env.stacks} - published) if published else []

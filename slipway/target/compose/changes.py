@@ -9,7 +9,7 @@ from typing import Any
 
 from slipway.plan.operation import Change
 from slipway.target.compose import render
-from slipway.target.compose.accessories import accessory_changes
+from slipway.target.compose.accessories import accessory_changes, router_changes
 from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, secret_changes
 
@@ -72,10 +72,9 @@ def _host_changes(request: Request, facts: HostFacts, release: Release) -> list[
         found += [Change(facts.host, "secret", f"{name}: another value") for name in names]
     if not facts.router["answers"]:
         found.append(Change(facts.host, "router", f"starts {ROUTER_IMAGE} on port {request.entry.port}"))
-    elif request.entry.port not in facts.router["ports"]:
-        text = (
-            f"is made again to publish port {request.entry.port}: other stacks here are interrupted for about a second"
-        )
+    elif lacking := router_changes(request, facts):
+        env = request.env.name
+        text = f"does not publish {', '.join(map(str, lacking))}: inv accessory.apply --env {env} makes it again first"
         found.append(Change(facts.host, "router", text))
     if facts.host == request.first and facts.raw["accessories"] is None and request.stack.of_role("accessory"):
         found += [

@@ -18,7 +18,7 @@ from slipway.settings.model import Environment, Stack, StackEntry
 from slipway.target.compose import render
 
 if TYPE_CHECKING:
-    from slipway.target.compose.deploy import Outcome
+    from slipway.target.compose.run import Outcome
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> O
     """
     from slipway.lab import engine
     from slipway.settings import secrets
-    from slipway.target.compose.deploy import Outcome
+    from slipway.target.compose.run import Outcome
 
     engine.ensure(yes)
     values = {name: secret.reveal() for name, secret in secrets.read(env, stack).items()}

@@ -22,7 +22,7 @@ class HostFacts:
 
     @property
     def router(self) -> Mapping[str, Any]:
-        """What the router says: `answers`, `wanted`, `shares`, `servers`, `open`."""
+        """What the router says: `answers`, `ports`, `shares`, `weights`, `open` (see `slipway.agent.facts`)."""
         value: Mapping[str, Any] = self.raw["router"]
         return value
 
@@ -34,32 +34,25 @@ class HostFacts:
         )
 
     def shares(self) -> dict[str, dict[str, float]]:
-        """Return the shares per service and release; where no router runs, those it would load."""
-        if self.router["answers"]:
-            return dict(self.router["shares"])
-        found: dict[str, dict[str, float]] = {}
-        for release in (self.router["wanted"] or {"releases": []})["releases"]:
-            for service, weight in release["weights"].items():
-                found.setdefault(service, {})[release["id"]] = 100.0 if weight else 0.0
-        return found
+        """Return the shares per service and release; {} where the router does not answer."""
+        return dict(self.router["shares"])
 
     def live(self) -> str | None:
-        """Return the release that the router sends traffic to: the one with the largest share over all services."""
+        """Return the release that the router sends traffic to: the one with the largest share over all services.
+
+        Where no server is up, or no router runs, the one that would get most of it.
+        """
         totals: dict[str, float] = {}
         for by_release in self.shares().values():
             for release, share in by_release.items():
                 totals[release] = totals.get(release, 0) + share
-        best = max(totals, key=lambda r: totals[r], default=None)
-        if best is None or not totals[best]:
-            return self._weighted()
-        return best
+        if not any(totals.values()):
+            totals = dict(self.router["weights"])
+        return max(totals, key=lambda r: totals[r], default=None)
 
-    def _weighted(self) -> str | None:
-        # No server is up: the release that would get traffic if one were.
-        for release in (self.router["wanted"] or {"releases": []})["releases"]:
-            if any(release["weights"].values()):
-                return str(release["id"])
-        return None
+    def receiving(self) -> set[str]:
+        """Return every release that gets requests, or would if its servers were up."""
+        return set(self.router["weights"])
 
     def is_whole(self, release: str) -> bool:
         """Tell whether a release gets every request of every service, and all its containers run and are healthy."""
@@ -82,11 +75,14 @@ class HostFacts:
     def rollback_candidates(self) -> list[str]:
         """Return the verified releases that were deployed before the live one, newest first.
 
-        Going back twice goes further back, not to the release that was just left: a rollback is no new activation.
+        Going back twice goes further back, not to the release that was just left: a rollback is no new activation. Runs are
+        counted, since clocks may be set back.
         """
         live = self.live()
-        before = self.releases.get(live or "", {}).get("activated_at") or "9999"
-        known = {r: m["activated_at"] for r, m in self.releases.items() if m.get("verified") and m.get("activated_at")}
+        before = self.releases.get(live or "", {}).get("activated_run", float("inf"))
+        known = {
+            r: m["activated_run"] for r, m in self.releases.items() if m.get("verified") and m.get("activated_run")
+        }
         return sorted((r for r in known if r != live and known[r] < before), key=lambda r: known[r], reverse=True)
 
     def left(self) -> str | None:
@@ -96,7 +92,6 @@ class HostFacts:
 
 
 def live_release(facts: Mapping[str, HostFacts]) -> str | None:
-    """Return the release that serves on the hosts: the one that most of them send traffic to."""
-    found = [f.live() for f in facts.values()]
-    known = [r for r in found if r]
-    return max(set(known), key=known.count) if known else None
+    """Return the release that serves on the hosts: the one that most of them send traffic to, the first host's in a tie."""
+    known = [r for f in facts.values() if (r := f.live())]
+    return max(dict.fromkeys(known), key=known.count, default=None)

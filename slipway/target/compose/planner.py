@@ -12,7 +12,14 @@ from slipway.target.compose.accessories import accessory_operations
 from slipway.target.compose.changes import changes
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, drain_limit, meta, secret_files
-from slipway.target.compose.routing import after_switch, revert_phases, router_plan
+from slipway.target.compose.routing import (
+    after_switch,
+    others_quiet,
+    revert_phases,
+    router_operation,
+    router_plan,
+    switch_operation,
+)
 
 
 def plan_deploy(request: Request, release: Release) -> Plan:
@@ -22,15 +29,6 @@ def plan_deploy(request: Request, release: Release) -> Plan:
     phases = [_prepare(request, release, recorded)]
     if request.stack.migrate:
         phases.append(_migrate(request, release))
-    undo = [
-        Phase(
-            "Undo",
-            {
-                h: (Operation("release.remove", "remove the new release", {"release": release.id}),)
-                for h in request.hosts
-            },
-        )
-    ]
     switched: set[str] = set()
     numbers = sorted({s.phase for s in request.stack.of_role("app")})
     for number in numbers:
@@ -47,11 +45,22 @@ def plan_deploy(request: Request, release: Release) -> Plan:
     phases += after_switch(request.env, release.id, dict.fromkeys(request.hosts, recorded))
     phases.append(Phase("Verify", verify="deploy", switched=True))
     revert = revert_phases(request, before, release.id, recorded) if before and before != release.id else []
-    same = before == release.id  # mending the live release: there is nothing to remove
     return Plan(
         "deploy", request.env.name, request.stack.name, release.id, before, tuple(changes(request, release)),
-        tuple(phases), () if same else tuple(undo), tuple(revert),
+        tuple(phases), _undo(request, release.id), tuple(revert),
     )  # fmt: skip
+
+
+def _undo(request: Request, release: str) -> tuple[Phase, ...]:
+    """Return the way back before the switch: what this run made is removed, what was kept before is stopped again."""
+    hosts = {}
+    for host in request.hosts:
+        facts = request.facts[host]
+        if release not in facts.releases or release in facts.raw["leftovers"]:
+            hosts[host] = (Operation("release.remove", "remove the new release", {"release": release}),)
+        elif release not in facts.receiving() and not facts.running(release):
+            hosts[host] = (Operation("release.rest", f"stop {release} again", {"release": release}),)
+    return (Phase("Undo", hosts),) if hosts else ()
 
 
 def _prepare(request: Request, release: Release, recorded: Mapping[str, Any]) -> Phase:
@@ -76,7 +85,7 @@ def _prepare(request: Request, release: Release, recorded: Mapping[str, Any]) ->
             Operation(
                 "images.pull", f"pull {len(set(images))} images", {"images": sorted(set(images)), "auth": request.auth}
             ),
-            Operation("router.ensure", "see that the router runs", {"image": ROUTER_IMAGE, "port": request.entry.port}),
+            router_operation(request),
             *drain_wait(request, host, release.id),
         ]
         if fresh and request.stack.of_role("accessory"):
@@ -90,7 +99,7 @@ def drain_wait(request: Request, host: str, coming: str) -> list[Operation]:
     facts = request.facts[host]
     live = facts.live()
     draining = [r for r, n in facts.router["open"].items() if n and r not in (live, coming)]
-    draining.sort(key=lambda r: facts.releases.get(r, {}).get("deactivated_at") or "")
+    draining.sort(key=lambda r: facts.releases.get(r, {}).get("deactivated_run") or 0)
     # The live one will drain as well once the switch is done: it takes a place.
     over = draining[: max(0, len(draining) + 1 - request.env.max_draining)]
     limit = 0.0 if request.cut else drain_limit(request.stack)
@@ -118,7 +127,7 @@ def plan_migrate(request: Request, release: Release) -> Plan:
     prepare = {request.first: _prepare(request, release, recorded).hosts[request.first]}
     undo = {request.first: (Operation("release.remove", "remove what was prepared", {"release": release.id}),)}
     known = release.id in request.facts[request.first].releases
-    last = () if known else (Phase("Tidy up", undo),)
+    last = () if known else (Phase("Remove what was prepared", undo),)
     phases = (Phase("Prepare hosts", prepare), _migrate(request, release), *last)
     return Plan("migrate", request.env.name, request.stack.name, release.id, live, (), phases, last)
 
@@ -145,10 +154,6 @@ def _switch(
     switched: set[str],
 ) -> tuple[Operation, ...]:
     wanted = router_plan(request.facts[host], release, recorded, switched)
-    ops = [Operation("router.apply", f"send new requests to {release}", {"wanted": wanted, "activate": True})]
     quiet = [s.name for s in of if not s.route]
-    facts = request.facts[host]
-    others = sorted(r for r in facts.releases if r != release and any(facts.running(r, name) for name in quiet))
-    says = f"let {', '.join(quiet)} of %s finish"
-    ops += [Operation("services.stop", says % old, {"release": old, "services": quiet}) for old in others]
-    return tuple(ops)
+    switch = switch_operation(f"send new requests to {release}", release, wanted, activate=True)
+    return switch, *others_quiet(request.facts[host], release, quiet)

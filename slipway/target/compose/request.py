@@ -88,7 +88,6 @@ def meta(request: Request, release: Release) -> dict[str, Any]:
             "stack": request.stack.name,
             "port": request.entry.port,
             "domain": request.entry.domain,
-            "hard_stop": drain_limit(request.stack),
             "routes": [_route(s) for s in request.stack.of_role("app") if s.route],
         },
         "smoke": [s.model_dump(by_alias=True) for s in request.stack.smoke],

@@ -11,11 +11,14 @@ from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.target.compose import render
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import Request
-from slipway.target.compose.routing import after_switch, revert_phases, router_plan
+from slipway.target.compose.routing import after_switch, others_quiet, revert_phases, router_plan, switch_operation
 
 
 def choose(request: Request, to: str | None) -> str:
     """Return the release to go back to: `to`, or the newest verified one that was live before the live one.
+
+    A rollback that was killed after its switch is ended, not followed by another one.
+
 
     Raises:
         BadInput: there is none, or `to` is not kept on every host.
@@ -27,6 +30,9 @@ def choose(request: Request, to: str | None) -> str:
     order = [r for r in first.rollback_candidates() if r in everywhere]
     where = f"{request.stack.name} in {request.env.name}"
     serves = f"release {live}" if live else "nothing"
+    unfinished = first.raw["unfinished"]
+    if to is None and live and unfinished and (unfinished["verb"], unfinished["release"]) == ("rollback", live):
+        return live
     if to is None and order:
         return order[0]
     if to is not None and to in everywhere:
@@ -50,18 +56,18 @@ def plan_rollback(request: Request, target: str) -> Plan:
         routed = [s for s in apps.values() if s["routed"]]
         quiet = [s for s in apps.values() if not s["routed"]]
         rotated = rotated_secrets(request, host, target)
-        cold = [s for s in routed if facts.running(target, s["name"]) < s["replicas"]]
+        stopping = meta.get("stopped_at")  # by the host's timer, which may be at it now
+        cold = [s for s in routed if stopping or facts.running(target, s["name"]) < s["replicas"]]
         if rotated or cold:
             prepare[host] = _prepare(request, target, meta, rotated)
             start[host] = (_up(target, routed, recreate=bool(rotated)),)
         wanted = router_plan(facts, target, meta)
-        ops = [Operation("router.apply", f"send new requests to {target}", {"wanted": wanted})]
+        ops = [switch_operation(f"send new requests to {target}", target, wanted)]
         if quiet:
             ops.append(_up(target, quiet, recreate=bool(rotated)))
-            names = [s["name"] for s in quiet]
-            params = {"release": live, "services": names}
-            ops.append(Operation("services.stop", f"let {', '.join(names)} of {live} finish", params))
-        switch[host] = tuple(ops)
+        leaving = facts.releases.get(live or "", meta)["services"].values()
+        ends = sorted({s["name"] for s in [*quiet, *leaving] if s["role"] == "app" and not s["routed"]})
+        switch[host] = (*ops, *others_quiet(facts, target, ends))
     phases = [Phase("Prepare hosts", prepare), Phase("Start and wait for health", start)] if start else []
     left = [h for h in request.hosts if request.facts[h].raw["leftovers"]]
     if left:
@@ -70,7 +76,8 @@ def plan_rollback(request: Request, target: str) -> Plan:
     metas = {h: f.releases[target] for h, f in request.facts.items()}
     phases += [Phase("Switch", switch, switched=True), *after_switch(request.env, target, metas)]
     phases += [Phase("Verify", verify="rollback", switched=True)]
-    revert = revert_phases(request, live, target, request.facts[request.first].releases[target]) if live else []
+    away = live not in (None, target)
+    revert = revert_phases(request, str(live), target, request.facts[request.first].releases[target]) if away else []
     # A good release that could not be gone back to just now is no bad release.
     revert = [_without_notes(phase) for phase in revert]
     changes = _changes(request, target, live)
@@ -131,7 +138,7 @@ def _changes(request: Request, target: str, live: str | None) -> tuple[Change, .
     changes += [
         Change(h, "secret", f"{n}: today's value") for h in request.hosts for n in rotated_secrets(request, h, target)
     ]
-    warm = all(f.running(target) for f in request.facts.values())
+    warm = all(f.running(target) and not f.releases[target].get("stopped_at") for f in request.facts.values())
     changes.append(Change("", "release", f"{target} is {'still running' if warm else 'stopped and will be started'}"))
     return tuple(changes)
 

@@ -8,7 +8,7 @@ from typing import Any
 from slipway.plan.operation import Operation, Phase
 from slipway.settings.model import Environment
 from slipway.target.compose.facts import HostFacts
-from slipway.target.compose.request import Request
+from slipway.target.compose.request import ROUTER_IMAGE, Request
 
 FULL = 100
 """Weight of a server that takes its share; 0 takes none."""
@@ -43,12 +43,43 @@ def router_plan(
         for name in routed:
             goes = switched is None or name in switched
             weights[name] = FULL if release == (target if goes else live) else 0
-        servers = {
-            n: [f"{target_meta['router']['stack']}-{release}-{n}-{i}" for i in range(1, s["replicas"] + 1)]
-            for n, s in routed.items()
-        }
-        releases.append({"id": release, "weights": weights, "servers": servers})
-    return {**target_meta["router"], "releases": releases}
+        releases.append({"id": release, "weights": weights, **_servers(release, known[release], routed)})
+    door = target_meta["router"]
+    routes = [{k: route[k] for k in ("service", "path", "timeout")} for route in door["routes"]]
+    return {**{k: door[k] for k in ("stack", "port", "domain")}, "routes": routes, "releases": releases}
+
+
+def _servers(release: str, meta: Mapping[str, Any], routed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a release's own containers, ports and health paths: the next release's may be others."""
+    door = meta["router"]
+    names = {n: [f"{door['stack']}-{release}-{n}-{i}" for i in range(1, s["replicas"] + 1)] for n, s in routed.items()}
+    of = {route["service"]: route for route in door["routes"]}
+    return {"servers": names, "ports": {n: of[n]["port"] for n in routed}, "live": {n: of[n]["live"] for n in routed}}
+
+
+def router_operation(request: Request, *, remake: bool = False) -> Operation:
+    """Return what sees that a host's router runs, with the doors of all the environment's stacks.
+
+    `remake`: also where it has to be made again for that, which interrupts it for about a second.
+    """
+    ports = sorted({s.port for s in request.env.stacks})
+    params = {"image": ROUTER_IMAGE, "ports": ports, "remake": remake}
+    return Operation("router.ensure", "see that the router runs", params)
+
+
+def switch_operation(says: str, release: str, wanted: Mapping[str, Any], *, activate: bool = False) -> Operation:
+    """Return the operation that has the router send requests to `release` as `wanted` says.
+
+    `activate`: a deploy, which makes the release the newest one; a rollback does not.
+    """
+    return Operation("router.apply", says, {"wanted": wanted, "release": release, "activate": activate})
+
+
+def others_quiet(facts: HostFacts, release: str, quiet: list[str]) -> list[Operation]:
+    """Return what ends the services without a route, `quiet`, of every other release on a host."""
+    others = sorted(r for r in facts.releases if r != release and any(facts.running(r, name) for name in quiet))
+    says = f"let {', '.join(quiet)} of %s finish"
+    return [Operation("services.stop", says % old, {"release": old, "services": quiet}) for old in others]
 
 
 def after_switch(env: Environment, release: str, recorded: Mapping[str, Mapping[str, Any]]) -> list[Phase]:
@@ -82,7 +113,7 @@ def revert_phases(request: Request, before: str, failed: str, recorded: Mapping[
             continue
         quiet = {n: s for n, s in old["services"].items() if s["role"] == "app" and not s["routed"]}
         wanted = router_plan(facts, before, old, also={failed: recorded})
-        ops = [Operation("router.apply", f"send new requests to {before} again", {"wanted": wanted})]
+        ops = [switch_operation(f"send new requests to {before} again", before, wanted)]
         if quiet:
             ops.append(
                 Operation(

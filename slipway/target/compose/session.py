@@ -26,6 +26,8 @@ from slipway.plan.operation import Operation
 from slipway.settings.model import Host
 
 PING_EVERY = 2.0
+SILENCE = 20.0
+"""Seconds without a word from the host after which the connection is taken for cut. The agent gives up at 25 s by itself."""
 CONNECT_WITHIN = 10
 
 # Keeps the agent for the host's timer, then runs it. The digest names it, so two versions never mix.
@@ -42,8 +44,9 @@ if not os.path.exists(path):
     for old in os.listdir(folder):
         if old.endswith(".pyz") and old != "current.pyz": os.unlink(folder + "/" + old)
     for name in (path, folder + "/current.pyz"):
-        with open(name + ".new", "wb") as f: f.write(data)
-        os.replace(name + ".new", name)
+        new = name + ".%d" % os.getpid()
+        with open(new, "wb") as f: f.write(data)
+        os.replace(new, name)
 sys.path.insert(0, path)
 from slipway.agent.session import Session
 print('{"event": "ready"}', flush=True)
@@ -55,7 +58,7 @@ class HostError(SlipwayError):
     """An operation failed on a host, or the host went away.
 
     Args:
-        failure: what the agent said: `what`, `seen`, `service`, `bad_input`.
+        failure: what the agent said: `what`, `seen`, `service`, `bad_input`, `lease`; `lost`: the connection is gone.
         host: the host's name.
     """
 
@@ -65,6 +68,7 @@ class HostError(SlipwayError):
         super().__init__(str(failure["what"]), where=where, seen=str(failure.get("seen", "")))
         self.bad_input = bool(failure.get("bad_input"))
         self.lost = bool(failure.get("lost"))
+        self.lease: Mapping[str, Any] | None = failure.get("lease")
 
 
 class LoginRefused(SlipwayError):
@@ -102,6 +106,7 @@ class HostSession:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._connection: Any = None
+        self._gone: HostError | None = None
 
     def __enter__(self) -> HostSession:
         self._connect()
@@ -156,6 +161,7 @@ class HostSession:
     def _start_agent(self) -> None:
         data = agent_zip()
         channel = self._connection.transport.open_session()
+        channel.settimeout(SILENCE)
         channel.exec_command(shlex.join(["python3", "-u", "-c", _BOOT]))
         self._input = channel.makefile_stdin("wb", 65536)
         self._output = channel.makefile("r", 65536)
@@ -174,8 +180,8 @@ class HostSession:
     def _send(self, value: Mapping[str, Any]) -> None:
         try:
             self._send_raw(json.dumps(value).encode() + b"\n")
-        except OSError as error:
-            raise self._lost(str(error)) from error
+        except (OSError, ValueError) as error:  # a closed file is a ValueError
+            raise self._lost("it was closed") from error
 
     def _ping(self) -> None:
         while not self._closed.wait(PING_EVERY):
@@ -185,17 +191,30 @@ class HostSession:
                 return
 
     def _read(self) -> dict[str, Any]:
-        try:
-            line = self._output.readline()
-        except OSError as error:
-            raise self._lost(str(error)) from error
-        if not line:
-            raise self._lost(self._errors.read()[-2000:])
-        value: dict[str, Any] = json.loads(line)
-        return value
+        """Return the next event. The agent answers pings, so silence is a connection that was cut."""
+        while True:
+            try:
+                line = self._output.readline()
+            except TimeoutError as error:
+                raise self._lost(f"no sign of life for {SILENCE:.0f} s") from error
+            except OSError as error:
+                raise self._lost(str(error)) from error
+            if not line:
+                raise self._lost(self._last_words())
+            value: dict[str, Any] = json.loads(line)
+            if "pong" not in value:
+                return value
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            text = self._errors.read()
+            return (text.decode(errors="replace") if isinstance(text, bytes) else text)[-2000:] or "it was closed"
+        return "it was closed"
 
     def _lost(self, seen: str) -> HostError:
-        return HostError(self.host.name, {"what": "the connection to the host was lost", "seen": seen, "lost": True})
+        failure = {"what": "the connection to the host was lost", "seen": seen, "lost": True}
+        self._gone = HostError(self.host.name, failure)  # nobody needs to wait for it again
+        return self._gone
 
     def perform(
         self,
@@ -219,6 +238,8 @@ class HostSession:
         Raises:
             HostError: one failed (the rest was not begun), or the connection was lost.
         """
+        if self._gone:
+            raise self._gone
         self._number += 1
         ops = [o.message() for o in operations]
         self._send({"id": self._number, "stack": stack, "fence": fence, "ops": ops})

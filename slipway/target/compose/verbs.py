@@ -17,8 +17,10 @@ from slipway.settings import load
 from slipway.target.compose import accessories, planner, workplace
 from slipway.target.compose import deploy as deploying
 from slipway.target.compose import rollback as going_back
-from slipway.target.compose.deploy import Outcome, Version
+from slipway.target.compose.deploy import Version
 from slipway.target.compose.facts import live_release
+from slipway.target.compose.proof import proof
+from slipway.target.compose.run import Outcome, begun, carry_out
 from slipway.target.compose.workplace import Workplace
 
 
@@ -49,16 +51,15 @@ def deploy(
 def rollback(env: str, stack: str | None, to: str | None, *, plan_only: bool, yes: bool) -> Outcome:
     """Go back to an earlier verified release. Raises BadInput where there is none."""
     place = _find(env, stack, yes=yes, start=False)
-    with workplace.opened(place, prepare=False) as hosts:
+    with workplace.opened(place, prepare=False, look=plan_only) as hosts:
         if plan_only:
             request = deploying.request_for(hosts)
             plan = going_back.plan_rollback(request, going_back.choose(request, to))
             return Outcome("rollback", env, place.stack.name, plan.release, plan.before, True, place.url, plan)
-        with deploying.run(hosts, "rollback") as fence:
-            request = deploying.request_for(hosts)
-            target = going_back.choose(request, to)
-            plan = going_back.plan_rollback(request, target)
-            return deploying.carry_out(hosts, plan, dict(request.facts[request.first].releases[target]), fence)
+        with begun(hosts, "rollback") as run:
+            request = deploying.request_for(run.hosts)
+            plan = going_back.plan_rollback(request, going_back.choose(request, to))
+            return carry_out(run, plan, dict(request.facts[request.first].releases[plan.release]))
 
 
 def migrate(env: str, stack: str | None, version: str | None, *, plan_only: bool, yes: bool) -> Outcome:
@@ -66,19 +67,19 @@ def migrate(env: str, stack: str | None, version: str | None, *, plan_only: bool
     place = _find(env, stack, yes=yes)
     if not place.stack.migrate:
         raise BadInput(f"stack {place.stack.name} has no migrations", where=f"compose/{place.stack.name}/compose.yaml")
-    with workplace.opened(place, prepare=False) as hosts:
-        release, request = deploying.release_of(hosts, Version(version), cut=False, dry=plan_only)
-        plan = planner.plan_migrate(request, release)
-        outcome = Outcome("migrate", env, place.stack.name, release.id, plan.before, True, place.url, plan)
-        if not plan_only:
-            with deploying.run(hosts, "migrate") as fence:
-                results = execute(plan, hosts.sessions, fence)
-                ran = results["Migrate"][request.first][-1]["ran"]
-                outcome = Outcome("migrate", env, place.stack.name, release.id, plan.before, bool(ran), place.url)
-                if plan.before:
-                    meta = dict(request.facts[request.first].releases[plan.before])
-                    deploying.proof(place, plan.before, meta, "migrate")
-        return outcome
+    with workplace.opened(place, prepare=False, look=plan_only) as hosts:
+        if plan_only:
+            release, request = deploying.release_of(hosts, Version(version), cut=False, dry=True)
+            plan = planner.plan_migrate(request, release)
+            return Outcome("migrate", env, place.stack.name, release.id, plan.before, True, place.url, plan)
+        with begun(hosts, "migrate") as run:
+            release, request = deploying.release_of(run.hosts, Version(version), cut=False)
+            plan = planner.plan_migrate(request, release)
+            results = execute(plan, hosts.sessions, run.fence, receiving=run.receiving)
+            ran = results["Migrate"][request.first][-1]["ran"]
+            if plan.before:
+                proof(place, plan.before, dict(request.facts[request.first].releases[plan.before]), "migrate")
+            return Outcome("migrate", env, place.stack.name, release.id, plan.before, bool(ran), place.url)
 
 
 def build(env: str, stack: str | None, version: str | None, *, push: bool, yes: bool) -> Iterator[str]:
@@ -132,30 +133,30 @@ def verify(env: str, stack: str | None, step: str | None) -> None:
         elif live is None:
             raise BadInput("nothing is deployed, so there is nothing to verify", todo=f"inv deploy --env {env}")
         else:
-            deploying.proof(place, live, meta, cast(Suite, name))
+            proof(place, live, meta, cast(Suite, name))
 
 
 def accessory_apply(env: str, stack: str | None, *, plan_only: bool, yes: bool) -> Iterator[str]:
     """Make the accessories what the settings say. Yields what would be or was done, and for how long they were away."""
     place = _find(env, stack, yes=yes)
-    with workplace.opened(place, prepare=not plan_only) as hosts:
-        request = deploying.request_for(hosts)
-        plan = accessories.plan_accessories(request)
-        if not plan.phases:
-            yield "the accessories are what the stack file says"
-            return
+    with workplace.opened(place, prepare=not plan_only, look=plan_only) as hosts:
         if plan_only:
-            yield from plan.lines()
+            plan = accessories.plan_accessories(deploying.request_for(hosts))
+            yield from plan.lines() if plan.phases else ["the accessories are what the stack file says"]
             return
-        with deploying.run(hosts, "accessory.apply") as fence:
-            begun = time.monotonic()
-            results = execute(plan, hosts.sessions, fence)
-            healthy = results["Apply accessories"][request.first][-1]["healthy_after"]
-            took = time.monotonic() - begun
-        entry = {"verb": "accessory.apply", "by": request.by, "outcome": "done", "seconds": round(took, 2)}
-        note = Operation("ledger.add", "write the ledger", {"entry": entry})
-        hosts.sessions[request.first].perform(place.stack.name, [note])
-        yield f"applied; away for at most {took:.1f} s ({', '.join(healthy)})"
+        with begun(hosts, "accessory.apply") as run:
+            request = deploying.request_for(run.hosts)
+            plan = accessories.plan_accessories(request)
+            if not plan.phases:
+                yield "the accessories are what the stack file says"
+                return
+            deploying.serve_official_images(place)
+            began = time.monotonic()
+            execute(plan, hosts.sessions, run.fence, receiving=run.receiving)
+            took = time.monotonic() - began
+            entry = {"verb": "accessory.apply", "by": request.by, "outcome": "done", "seconds": round(took, 2)}
+            run.on_every_host(Operation("ledger.add", "write the ledger", {"entry": entry}))
+        yield f"applied; what changed was away for at most {took:.1f} s"
 
 
 def lock_show(env: str, stack: str | None) -> str:
@@ -165,9 +166,9 @@ def lock_show(env: str, stack: str | None) -> str:
         facts = hosts.facts[place.env.hosts[0].name].raw
     words = []
     if facts["lease"]:
-        words.append(f"held by {workplace.tell_lease({'held_by': facts['lease']})} on {facts['lease'].get('machine')}")
+        words.append(f"held by {workplace.tell_lease(facts['lease'])} on {facts['lease'].get('machine')}")
     if facts["frozen"]:
-        words.append(f"frozen by {workplace.tell_lease({'frozen_by': facts['frozen']})}")
+        words.append(f"frozen by {workplace.tell_lease(facts['frozen'])}")
     return "\n".join(words) or "free"
 
 

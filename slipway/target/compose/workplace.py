@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway import report
 from slipway.errors import SlipwayError
@@ -75,13 +75,17 @@ class Workplace:
                 list(pool.map(lambda s: s.__enter__(), opened))
             yield {session.host.name: session for session in opened}
 
-    def facts(self, sessions: Mapping[str, HostSession]) -> tuple[dict[str, HostFacts], str]:
-        """Return the facts of every host, and the word with which secrets are told."""
+    def look(self) -> tuple[str, Operation]:
+        """Return the operation that has a host tell its facts, and the word with which it tells secrets."""
         challenge = random.token_hex(16)
-        ask = Operation("facts", "look at the host", {"challenge": challenge, "secrets": sorted(self.secrets)})
+        params = {"challenge": challenge, "secrets": sorted(self.secrets)}
+        return challenge, Operation("facts", "look at the host", params)
+
+    def ask(self, sessions: Mapping[str, HostSession], question: Operation) -> dict[str, dict[str, Any]]:
+        """Return what every host answers, side by side."""
         with ThreadPoolExecutor(len(sessions)) as pool:
-            told = pool.map(lambda s: s.perform(self.stack.name, [ask])[0], sessions.values())
-            return {name: HostFacts(name, raw) for name, raw in zip(sessions, told, strict=True)}, challenge
+            told = pool.map(lambda s: s.perform(self.stack.name, [question])[0], sessions.values())
+            return dict(zip(sessions, told, strict=True))
 
 
 def by() -> str:
@@ -150,26 +154,38 @@ def _with_lab(env: Environment, lab: LabState) -> Environment:
 
 @dataclass(frozen=True)
 class Open:
-    """Sessions with every host, and what the hosts said when they were opened."""
+    """Sessions with every host, and what the hosts said when they were opened.
+
+    Args:
+        place: where.
+        sessions: by host.
+        about: what is to be known before a run begins (see `slipway.agent.facts.about`).
+        facts: all that is true there; {} where nobody asked yet.
+        challenge: the word with which secrets are told in them.
+    """
 
     place: Workplace
     sessions: Mapping[str, HostSession]
-    facts: Mapping[str, HostFacts]
-    challenge: str
+    about: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, HostFacts] = field(default_factory=dict)
+    challenge: str = ""
 
     def again(self) -> Open:
         """Return the same with fresh facts."""
-        facts, challenge = self.place.facts(self.sessions)
-        return Open(self.place, self.sessions, facts, challenge)
+        challenge, question = self.place.look()
+        told = self.place.ask(self.sessions, question)
+        facts = {name: HostFacts(name, raw) for name, raw in told.items()}
+        return Open(self.place, self.sessions, told, facts, challenge)
 
 
 @contextlib.contextmanager
-def opened(place: Workplace, *, prepare: bool) -> Iterator[Open]:
+def opened(place: Workplace, *, prepare: bool, look: bool = True) -> Iterator[Open]:
     """Open sessions with every host and look at them.
 
     Args:
         place: where.
         prepare: provision a lab's hosts first, where they are not, or not by this playbook and these settings.
+        look: ask for all facts; a run does that itself, once it has the lease.
 
     Raises:
         SlipwayError: a rented host has not been provisioned; the message says how.
@@ -177,14 +193,15 @@ def opened(place: Workplace, *, prepare: bool) -> Iterator[Open]:
     for may_provision in (prepare and place.lab is not None, False):
         try:
             with place.sessions() as sessions:
-                facts, challenge = place.facts(sessions)
-                outdated = _outdated(place, facts)
+                about = place.ask(sessions, Operation("host.about", "look at the host"))
+                outdated = _outdated(place, about)
                 if not (outdated and may_provision):
                     for name in outdated if prepare else ():
                         report.say(
                             f"! {name} was provisioned otherwise: inv provision --env {place.env.name} brings it up to date"
                         )
-                    yield Open(place, sessions, facts, challenge)
+                    hosts = Open(place, sessions, about)
+                    yield hosts.again() if look else hosts
                     return
         except LoginRefused as error:
             if not may_provision:
@@ -193,11 +210,11 @@ def opened(place: Workplace, *, prepare: bool) -> Iterator[Open]:
         provision(place)
 
 
-def _outdated(place: Workplace, facts: Mapping[str, HostFacts]) -> list[str]:
+def _outdated(place: Workplace, about: Mapping[str, Mapping[str, Any]]) -> list[str]:
     from slipway.host.inventory import digest, internal_ports
 
     wanted = digest(place.env, internal_ports(all_stacks(place)))
-    return [name for name, f in facts.items() if (f.raw["provisioned"] or {}).get("digest") != wanted]
+    return [name for name, told in about.items() if (told["provisioned"] or {}).get("digest") != wanted]
 
 
 def provision(place: Workplace) -> None:
@@ -237,9 +254,7 @@ def refuse_findings(place: Workplace, step: str, found: VerifyResult) -> None:
         raise SlipwayError(f"{found.failed} checks of the suite {step} failed", seen=found.text(), todo=todo)
 
 
-def tell_lease(result: Mapping[str, object]) -> str:
-    """Return words for who holds a lease."""
-    holder = result.get("held_by") or result.get("frozen_by") or {}
-    assert isinstance(holder, dict)  # noqa: S101 - by the agent's protocol
+def tell_lease(holder: Mapping[str, Any]) -> str:
+    """Return words for who holds a lease, or froze deploys."""
     words = f"{holder.get('by', 'somebody')}, since {holder.get('since', 'an unknown time')}"
     return f"{words}: {holder.get('command') or holder.get('message', '')}"

@@ -48,7 +48,7 @@ class Played:
         self.containers.append(
             {
                 "Id": f"id{number}", "Name": f"/probe-{release}-{service}-1", "Config": {"Labels": labels},
-                "State": {"Running": running, "Status": "running" if running else "exited"},
+                "State": {"Running": running, "Restarting": False, "Status": "running" if running else "exited"},
             }
         )  # fmt: skip
 
@@ -61,7 +61,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackHome:
     for module in (state, reap):
         monkeypatch.setattr(module, "HOME", tmp_path)
     monkeypatch.setattr(router, "PROXY", tmp_path / "proxy")
-    monkeypatch.setattr(router, "_CONF", tmp_path / "proxy/conf")
+    monkeypatch.setattr(router, "CONF", tmp_path / "proxy/conf")
     return StackHome("probe")
 
 
@@ -71,7 +71,7 @@ def played(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(engine, "api", made.api)
     monkeypatch.setattr(engine, "containers", made.of)
     monkeypatch.setattr(router, "shares", lambda stack: {"web": {made.live: 100.0}} if made.live else {})
-    monkeypatch.setattr(router, "sends_to", lambda stack, release: release == made.live)
+    monkeypatch.setattr(router, "sends_to", lambda stack: {made.live} if made.live else set())
     monkeypatch.setattr(router, "open_requests", lambda stack, release: made.open.get(release, 0))
     return made
 

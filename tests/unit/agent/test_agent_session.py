@@ -67,7 +67,8 @@ def note(release: str, **facts: Any) -> dict[str, Any]:
     return {"kind": "release.note", "release": release, "facts": facts}
 
 
-TAKE = {"kind": "lease.take", "holder": {"by": "anna"}}
+BEGIN = {"kind": "run.begin", "run": {"verb": "deploy", "by": "anna", "env": "here"}}
+TAKE = {"kind": "lease.take", "holder": {"by": "anna"}, "above": 0}
 
 
 def test_operations_are_done_in_order_until_one_fails(agents: list[Agent]) -> None:
@@ -75,12 +76,6 @@ def test_operations_are_done_in_order_until_one_fails(agents: list[Agent]) -> No
     answers = one.ask(note("v1", a=1), {"kind": "host.check", "disk_mb": 10**9}, note("v2", a=1))
     assert [a["event"] for a in answers] == ["done", "failed"], "what comes after is not begun"
     assert "MB are needed" in answers[1]["what"]
-    assert (
-        one.ask({"kind": "ledger.add", "entry": {"verb": "x"}}, {"kind": "ledger.read"})[1]["result"]["entries"][0][
-            "verb"
-        ]
-        == "x"
-    )
 
 
 def test_a_bug_is_told_and_does_not_end_the_session(agents: list[Agent]) -> None:
@@ -93,12 +88,22 @@ def test_a_bug_is_told_and_does_not_end_the_session(agents: list[Agent]) -> None
 def test_the_lease_falls_with_the_connection(agents: list[Agent]) -> None:
     one, two = agents
     assert one.ask(TAKE)[0]["result"] == {"fence": 1}
-    assert two.ask(TAKE)[0]["result"]["held_by"]["by"] == "anna"
+    assert two.ask(TAKE)[0]["lease"]["by"] == "anna"
     begun = time.monotonic()
     assert one.leave() == 0
-    while "fence" not in (got := two.ask(TAKE)[0]["result"]):
+    while (got := two.ask(TAKE)[0])["event"] == "failed":
         assert time.monotonic() - begun < 10
-    assert got == {"fence": 2}
+    assert got["result"] == {"fence": 2}
+
+
+def test_it_answers_signs_of_life(agents: list[Agent]) -> None:
+    """A connection that was cut is told from a host that works for long."""
+    one = agents[0]
+    assert one.process.stdin
+    assert one.process.stdout
+    one.process.stdin.write('{"ping": 7}\n')
+    one.process.stdin.flush()
+    assert json.loads(one.process.stdout.readline()) == {"pong": 7}
 
 
 def test_a_superseded_run_does_nothing(agents: list[Agent]) -> None:
@@ -112,8 +117,35 @@ def test_a_superseded_run_does_nothing(agents: list[Agent]) -> None:
 
 def test_a_run_is_journalled(agents: list[Agent], tmp_path: Path) -> None:
     one = agents[0]
-    one.ask({"kind": "run.begin", "run": {"verb": "deploy", "by": "anna"}}, note("v1"), fence=1)
+    one.ask(BEGIN, note("v1"), fence=1)
     lines = [json.loads(line) for line in (tmp_path / "home/stacks/probe/journal.jsonl").read_text().splitlines()]
     assert lines[0]["event"] == "run.begin"
     assert lines[0]["verb"] == "deploy"
     assert lines[-1]["kind"] == "release.note"
+
+
+def test_a_stack_of_another_environment_is_left_alone(agents: list[Agent]) -> None:
+    one, two = agents
+    assert one.ask(BEGIN, fence=1)[0]["event"] == "done"
+    one.leave()
+    (refused,) = two.ask({**BEGIN, "run": {**BEGIN["run"], "env": "there"}}, fence=2)  # type: ignore[dict-item]
+    assert "belongs to the environment here" in refused["what"]
+    assert refused["bad_input"]
+
+
+def test_a_run_that_never_ended_is_told_to_the_next(agents: list[Agent], tmp_path: Path) -> None:
+    from slipway.agent.state import StackHome
+
+    one, two = agents
+    one.ask(BEGIN, {"kind": "router.apply", "release": "v7", "wanted": {"releases": []}}, fence=1)
+    one.process.kill()
+    home = StackHome("probe")
+    home.journal = tmp_path / "home/stacks/probe/journal.jsonl"
+    found = home.unfinished()
+    assert found is not None
+    assert (found["verb"], found["release"], found["in_hand"]) == ("deploy", "v7", "router.apply")
+    two.ask(BEGIN, fence=2)
+    two.process.kill()
+    found = home.unfinished()
+    assert found is not None
+    assert found["release"] == "v7", "the next one was killed as well, before it came so far"

@@ -23,13 +23,13 @@ def policy(home: StackHome, **changes: Any) -> None:
 
 
 def release(home: StackHome, played: Played, name: str, **facts: Any) -> None:
-    order = {"r1": 500, "r2": 400, "r3": 300, "r4": 200, "r5": 100}
+    order = {"r1": 1, "r2": 2, "r3": 3, "r4": 4, "r5": 5}
     image = f"registry.lab:5000/probe/web@sha256:{name}"
     home.note(
         name,
         **{
             "verified": True,
-            "activated_at": ago(order.get(name, 50)),
+            "activated_run": order.get(name, 9),
             "live_since": ago(400),
             "images": {"web": image},
             **facts,
@@ -113,6 +113,38 @@ def test_the_live_one_is_never_removed_however_old(home: StackHome, played: Play
     assert played.running() == {"r1"}
 
 
+def test_who_lost_the_traffic_unnoticed_is_noticed(home: StackHome, played: Played) -> None:
+    """A run was killed between the switch and its note: the old release must not run for ever."""
+    policy(home, keep_warm=0.0)
+    release(home, played, "r1")
+    release(home, played, "r2")
+    played.live = "r2"
+    reap.reap(home)
+    assert home.meta("r1")["deactivated_at"]
+    assert played.running() == {"r2"}
+
+
+def test_a_stop_that_failed_is_tried_again(home: StackHome, played: Played) -> None:
+    policy(home)
+    release(home, played, "r1", deactivated_at=ago(200))
+    home.note("r1", stopped_at=ago(100))
+    release(home, played, "r2")
+    played.live = "r2"
+    reap.reap(home)
+    assert played.running() == {"r2"}
+
+
+@pytest.mark.parametrize(("told", "killed"), [(5, False), (60, True)])
+def test_what_was_told_to_end_has_its_grace_period(home: StackHome, played: Played, told: float, killed: bool) -> None:
+    policy(home)
+    release(home, played, "r1", deactivated_at=ago(70), ending={"web": ago(told)})
+    release(home, played, "r2")
+    played.containers[0]["Config"]["StopTimeout"] = 30
+    played.live = "r2"
+    reap.reap(home)
+    assert (("POST", "/containers/id0/kill") in played.calls) is killed
+
+
 def test_failed_releases_go_at_once(home: StackHome, played: Played) -> None:
     policy(home)
     release(home, played, "bad", verified=False, failed=True, deactivated_at=ago(1))
@@ -126,7 +158,7 @@ def test_failed_releases_go_at_once(home: StackHome, played: Played) -> None:
 def test_what_is_about_to_start_is_left_alone(home: StackHome, played: Played) -> None:
     policy(home)
     release(home, played, "r1")
-    release(home, played, "coming", verified=False, live_since=None, activated_at=None)
+    release(home, played, "coming", verified=False, live_since=None, activated_run=None)
     played.live = "r1"
     reap.reap(home)
     assert played.running() == {"r1", "coming"}

@@ -15,21 +15,21 @@ Play = Callable[..., list[str]]
 
 
 def plan(old: int, new: int) -> dict[str, Any]:
+    of = {"ports": {"web": 8000}, "live": {"web": "/health"}}
     return {
-        "stack": "probe", "port": 80, "domain": None, "hard_stop": 600.0,
-        "routes": [{"service": "web", "path": "/", "port": 8000, "timeout": 30.0, "live": "/health"}],
+        "stack": "probe", "port": 80, "domain": None, "routes": [{"service": "web", "path": "/", "timeout": 30.0}],
         "releases": [
-            {"id": "old", "weights": {"web": old}, "servers": {"web": ["o1", "o2"]}},
-            {"id": "new", "weights": {"web": new}, "servers": {"web": ["n1", "n2"]}},
+            {"id": "old", "weights": {"web": old}, "servers": {"web": ["o1", "o2"]}, **of},
+            {"id": "new", "weights": {"web": new}, "servers": {"web": ["n1", "n2"]}, **of},
         ],
     }  # fmt: skip
 
 
 def rows(old: int, new: int, *, up: str = "UP", open_old: int = 0) -> list[tuple[str, str, str, int, int]]:
     return [
-        ("probe-web", "old-web-1", "UP", old, open_old), ("probe-web", "old-web-2", "UP", old, 0),
-        ("probe-web", "new-web-1", up, new, 2), ("probe-web", "new-web-2", "UP", new, 0),
-        ("probe-web", "BACKEND", "UP", 200, 9), ("other-web", "old-web-1", "UP", 50, 7),
+        ("probe:web", "old.1", "UP", old, open_old), ("probe:web", "old.2", "UP", old, 0),
+        ("probe:web", "new.1", up, new, 2), ("probe:web", "new.2", "UP", new, 0),
+        ("probe:web", "BACKEND", "UP", 200, 9), ("other:web", "old.1", "UP", 50, 7),
     ]  # fmt: skip
 
 
@@ -65,11 +65,11 @@ def test_only_weights_need_no_reload_and_what_serves_comes_first(stats: Play) ->
     router.apply(plan(0, 100))
     assert "reload" not in asked
     assert [w.strip() for w in told(asked)] == [
-        "set weight probe-web/new-web-1 100", "set weight probe-web/new-web-2 100",
-        "set weight probe-web/old-web-1 0", "set weight probe-web/old-web-2 0",
+        "set weight probe:web/new.1 100", "set weight probe:web/new.2 100",
+        "set weight probe:web/old.1 0", "set weight probe:web/old.2 0",
     ]  # fmt: skip
     assert router.wanted("probe") == plan(0, 100)
-    assert "server new-web-1 n1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()
+    assert "server new.1 n1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()
 
 
 def test_a_server_that_was_down_is_looked_up_anew(stats: Play) -> None:
@@ -116,4 +116,39 @@ def test_a_refused_configuration_changes_nothing(stats: Play, monkeypatch: pytes
         router.apply(plan(0, 100))
     assert "line 42" in caught.value.seen
     assert router.wanted("probe") == plan(100, 0)
-    assert "server old-web-1 o1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()
+    assert "server old.1 o1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()
+
+
+def test_a_reload_that_was_refused_first_leaves_nothing(stats: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    stats([])
+    answers = router.ask
+    monkeypatch.setattr(router, "ask", lambda c, *a, **k: "Success=0" if c == "reload" else answers(c, *a, **k))
+    with pytest.raises(OperationFailed):
+        router.apply(plan(0, 100))
+    assert router.wanted("probe") is None
+
+
+def test_who_gets_requests_is_read_from_the_router_not_from_files(stats: Play) -> None:
+    """A run that was killed between the switch and its note: the file still says the old one."""
+    stats(rows(0, 100), **plan(100, 0))
+    assert router.sends_to("probe") == {"new"}
+    assert router.shares("probe") == {"web": {"old": 0.0, "new": 100.0}}
+
+
+def test_another_stack_never_switches_this_one(stats: Play) -> None:
+    """A killed run wrote its plan and told nobody: the next reload, for another stack, must not carry it out."""
+    stats(rows(100, 0), **plan(0, 100))
+    (kept,) = router.all_wanted()
+    assert [r["weights"] for r in kept["releases"]] == [{"web": 100}, {"web": 0}]
+
+
+def test_without_a_router_its_file_says_who_will_get_them(stats: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    stats(rows(0, 100), **plan(100, 0))
+    router.write_config(router.all_wanted())
+
+    def silent(*_: Any, **__: Any) -> str:
+        raise OperationFailed("the router does not answer")
+
+    monkeypatch.setattr(router, "ask", silent)
+    assert router.sends_to("probe") == {"new"}
+    assert router.sends_to("other") == set()

@@ -27,6 +27,7 @@ def test_a_file_is_the_old_one_or_the_new_one(home: StackHome, tmp_path: Path, m
     with pytest.raises(OSError, match="no space"):
         state.write_json(path, {"n": 2})
     assert state.read_json(path) == {"n": 1}
+    assert [p.name for p in path.parent.iterdir()] == ["file.json"], "and nothing beside it"
 
 
 def test_half_a_line_is_nobodys(tmp_path: Path) -> None:
@@ -69,21 +70,28 @@ def test_secret_files_are_closed_but_to_their_readers(home: StackHome, tmp_path:
 def test_a_lease_has_one_holder_and_falls_with_it(home: StackHome) -> None:
     one, two = Lease("probe"), Lease("probe")
     assert one.holder() is None
-    assert one.take({"by": "anna@here", "command": "inv deploy"}) == {"fence": 1}
-    refused = two.take({"by": "ben@there"})
-    assert refused["held_by"]["by"] == "anna@here"
+    assert one.take({"by": "anna@here", "command": "inv deploy"}) == 1
+    with pytest.raises(OperationFailed) as refused:
+        two.take({"by": "ben@there"})
+    assert refused.value.lease["by"] == "anna@here"
     assert two.holder()["by"] == "anna@here"  # type: ignore[index]  # it is held
     one._file.close()  # as when its process ends
     assert Lease("probe").holder() is None
-    assert two.take({"by": "ben@there"}) == {"fence": 2}, "the next number"
+    assert two.take({"by": "ben@there"}) == 2, "the next number"
+    two._file.close()
+    assert Lease("probe").take({"by": "eve"}, above=40) == 41, "higher than on any other host"
 
 
 def test_a_freeze_keeps_everybody_out(home: StackHome) -> None:
     lease = Lease("probe")
     assert lease.freeze({"by": "anna", "message": "audit"}) == {"before": None}
-    assert Lease("probe").take({"by": "ben"})["frozen_by"]["message"] == "audit"
+    for refused in (lambda: Lease("probe").take({"by": "ben"}), lambda: lease.freeze({"by": "ben", "message": "mine"})):
+        with pytest.raises(OperationFailed) as caught:
+            refused()
+        assert caught.value.lease["message"] == "audit"
+    assert lease.freeze({"by": "anna", "message": "longer audit"})["before"]["message"] == "audit"
     assert lease.freeze(None)["before"]["by"] == "anna"
-    assert "fence" in Lease("probe").take({"by": "ben"})
+    assert Lease("probe").take({"by": "ben"}) == 1
 
 
 def test_the_holder_is_kept_for_others_to_read(home: StackHome) -> None:

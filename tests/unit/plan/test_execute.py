@@ -32,6 +32,13 @@ class Host:
             self.done.append(operation.kind)
         return [{"kind": o.kind} for o in operations]
 
+    def receives(self, plan_: Plan) -> set[str] | None:
+        if "lost" in self.fails:
+            return None
+        told = [kind for kind in self.done if kind in ("switch", "back")]
+        serves = plan_.release if told[-1:] == ["switch"] else plan_.before
+        return {serves} if serves else set()
+
 
 def phase(title: str, *kinds: str, switched: bool = False, hosts: Sequence[str] = ("app1",)) -> Phase:
     return Phase(title, {h: tuple(Operation(k, k) for k in kinds) for h in hosts}, switched=switched)
@@ -48,6 +55,15 @@ def plan(before: str | None = "old", revert: bool = True, hosts: Sequence[str] =
     return Plan("deploy", "here", "probe", "new", before, (), phases, undo, back)
 
 
+def run(plan_: Plan, hosts: dict[str, Host], verify: Callable[[str], None] = lambda _: None) -> Any:
+    """Execute a plan on hosts whose routers send requests to what they were told last."""
+
+    def receiving() -> dict[str, set[str] | None]:
+        return {name: host.receives(plan_) for name, host in hosts.items()}
+
+    return execute(plan_, hosts, 1, verify, receiving)
+
+
 def test_all_goes_well() -> None:
     host, seen = Host(), list[str]()
     results = execute(plan(), {"app1": host}, 5, seen.append)
@@ -60,7 +76,7 @@ def test_all_goes_well() -> None:
 def test_before_the_switch_it_is_undone() -> None:
     host = Host(up=SlipwayError("web dies at start", where="app1, web", seen="exit code 3"))
     with pytest.raises(SlipwayError) as caught:
-        execute(plan(), {"app1": host}, 1)
+        run(plan(), {"app1": host})
     assert host.done == ["pull", "remove"]
     assert caught.value.exit_code == 1
     assert (caught.value.where, caught.value.seen) == ("app1, web", "exit code 3")
@@ -69,27 +85,43 @@ def test_before_the_switch_it_is_undone() -> None:
 
 def test_a_first_release_leaves_nothing_serving() -> None:
     with pytest.raises(SlipwayError) as caught:
-        execute(plan(before=None, revert=False), {"app1": Host(up=SlipwayError("no"))}, 1)
+        run(plan(before=None, revert=False), {"app1": Host(up=SlipwayError("no"))})
     assert "nothing" in caught.value.serves
     assert caught.value.exit_code == 1
 
 
 def test_bad_input_that_a_host_finds_is_2() -> None:
     with pytest.raises(BadInput) as caught:
-        execute(plan(), {"app1": Host(pull=BadInput("compose refuses the file"))}, 1)
+        run(plan(), {"app1": Host(pull=BadInput("compose refuses the file"))})
     assert caught.value.exit_code == 2
     error = SlipwayError("compose refuses the file")
     error.bad_input = True  # type: ignore[attr-defined]  # as the session sets it on what the agent says
     with pytest.raises(SlipwayError) as caught_too:
-        execute(plan(), {"app1": Host(pull=error)}, 1)
+        run(plan(), {"app1": Host(pull=error)})
     assert caught_too.value.exit_code == 2
 
 
-@pytest.mark.parametrize("kind", ["switch", "smoke"])
-def test_after_the_switch_it_goes_back(kind: str) -> None:
-    host = Host(**{kind: SlipwayError("smoke test failed", seen="500")})
+def test_a_router_that_refuses_has_switched_nothing() -> None:
+    host = Host(switch=SlipwayError("HAProxy refused the new configuration"))
+    with pytest.raises(SlipwayError) as caught:
+        run(plan(), {"app1": host})
+    assert host.done == ["pull", "up", "remove"]
+    assert caught.value.exit_code == 1
+    assert caught.value.serves == "release old"
+
+
+def test_a_host_that_does_not_tell_after_the_switch() -> None:
+    hosts = {"app1": Host(), "app2": Host(smoke=SlipwayError("the connection was lost"), lost=SlipwayError("gone"))}
+    with pytest.raises(NeedsPerson) as caught:
+        run(plan(hosts=tuple(hosts)), hosts)
+    assert "back" not in hosts["app1"].done, "one host alone must not go back"
+    assert caught.value.serves == "app1: new, app2 does not answer"
+
+
+def test_after_the_switch_it_goes_back() -> None:
+    host = Host(smoke=SlipwayError("smoke test failed", seen="500"))
     with pytest.raises(RolledBack) as caught:
-        execute(plan(), {"app1": host}, 1)
+        run(plan(), {"app1": host})
     assert host.done[-1] == "back"
     assert "remove" not in host.done
     assert caught.value.exit_code == 4
@@ -103,13 +135,13 @@ def test_a_verification_that_fails_goes_back() -> None:
 
     host = Host()
     with pytest.raises(RolledBack, match="3 checks of the suite deploy failed"):
-        execute(plan(), {"app1": host}, 1, verify)
+        run(plan(), {"app1": host}, verify)
     assert host.done[-1] == "back"
 
 
 def test_after_the_switch_with_nothing_to_go_back_to() -> None:
     with pytest.raises(NeedsPerson, match="no earlier release to go back to") as caught:
-        execute(plan(before=None, revert=False), {"app1": Host(smoke=SlipwayError("500"))}, 1)
+        run(plan(before=None, revert=False), {"app1": Host(smoke=SlipwayError("500"))})
     assert caught.value.exit_code == 5
     assert "inv status --env here" in caught.value.todo
 
@@ -117,14 +149,14 @@ def test_after_the_switch_with_nothing_to_go_back_to() -> None:
 def test_going_back_fails_too() -> None:
     host = Host(smoke=SlipwayError("500"), back=SlipwayError("the router does not answer"))
     with pytest.raises(NeedsPerson, match="going back to old failed as well") as caught:
-        execute(plan(), {"app1": host}, 1)
+        run(plan(), {"app1": host})
     assert "the router does not answer" in str(caught.value)
 
 
 def test_undoing_fails_too() -> None:
     host = Host(up=SlipwayError("web dies at start"), remove=SlipwayError("the engine does not answer"))
     with pytest.raises(SlipwayError, match="web dies at start") as caught:
-        execute(plan(), {"app1": host}, 1)
+        run(plan(), {"app1": host})
     assert caught.value.exit_code == 1
     assert "the engine does not answer" in caught.value.seen
 
@@ -132,7 +164,7 @@ def test_undoing_fails_too() -> None:
 def test_one_of_two_hosts_fails_and_both_are_undone() -> None:
     good, bad = Host(), Host(up=SlipwayError("no memory", where="app2"))
     with pytest.raises(SlipwayError, match="app2: no memory"):
-        execute(plan(hosts=("app1", "app2")), {"app1": good, "app2": bad}, 1)
+        run(plan(hosts=("app1", "app2")), {"app1": good, "app2": bad})
     assert good.done == ["pull", "up", "remove"]
     assert bad.done == ["pull", "remove"]
 
@@ -147,5 +179,5 @@ def test_hosts_work_side_by_side() -> None:
             return super().perform(*args, **options)
 
     one, two = Waiting(), Waiting()
-    execute(plan(hosts=("app1", "app2")), {"app1": one, "app2": two}, 1)
+    run(plan(hosts=("app1", "app2")), {"app1": one, "app2": two})
     assert one.done == two.done == ["pull", "up", "switch", "smoke"]

@@ -93,6 +93,18 @@ def test_the_way_back_after_the_switch(tmp_path: Path) -> None:
     assert back["services.stop"].params["release"] == found.release
 
 
+def test_a_release_that_was_kept_is_stopped_again_not_removed(tmp_path: Path) -> None:
+    """Deploying a version that a host has kept, and failing, must not cost that version."""
+    request, _ = serving(tmp_path)
+    kept = values.release(request, "v0")
+    facts = request.facts["app1"]
+    known = {**facts.releases, kept.id: values.recorded(request, kept, stopped_at="2026-01-02T00:00:00.000Z")}
+    again = values.request(tmp_path, {"app1": values.facts(**{**facts.raw, "releases": known})})
+    assert values.kinds(planner.plan_deploy(again, kept).undo[0].hosts["app1"]) == ["release.rest"]
+    never = values.request(tmp_path, {"app1": values.facts(**{**facts.raw, "releases": known, "leftovers": [kept.id]})})
+    assert values.kinds(planner.plan_deploy(never, kept).undo[0].hosts["app1"]) == ["release.remove"]
+
+
 def test_two_hosts(tmp_path: Path) -> None:
     """Jobs and accessories are the first host's; the second reaches the accessories at the first's address."""
     request = values.request(tmp_path, {h: values.facts(h) for h in ("app1", "app2")})
@@ -123,8 +135,8 @@ def test_too_many_that_drain(tmp_path: Path, cut: bool, limit: float) -> None:
     """With two places, and the live one about to drain, the oldest of two is waited for; `--cut` does not wait."""
     request, one = serving(tmp_path)
     old = [
-        values.recorded(request, values.release(request, v), deactivated_at=at)
-        for v, at in (("newer", "2026-02-02"), ("oldest", "2026-01-01"))
+        values.recorded(request, values.release(request, v), deactivated_run=run)
+        for v, run in (("newer", 12), ("oldest", 7))
     ]
     busy = {**values.serving(request, one).router, "open": {o["id"]: 3 for o in old}}
     found = values.serving(request, one, *old, router=busy)

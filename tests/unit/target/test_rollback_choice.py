@@ -23,7 +23,7 @@ def request(
     """Return a request for a host with releases v1, v2... that were activated on those days; `marks` are more facts of them."""
     draft = values.request(folder, {"app1": values.facts()})
     made = {v: values.release(draft, v) for v in days}
-    metas = {v: values.recorded(draft, m, activated_at=at(days[v]), **marks.get(v, {})) for v, m in made.items()}
+    metas = {v: values.recorded(draft, m, activated_run=days[v], **marks.get(v, {})) for v, m in made.items()}
     others = [m for v, m in metas.items() if v != live]
     found = values.serving(draft, made[live], *others)
     raw = {**found.raw, "releases": {m["id"]: m for m in metas.values()}}
@@ -45,6 +45,20 @@ def test_the_newest_before_the_live_one(tmp_path: Path) -> None:
 def test_twice_goes_further_back(tmp_path: Path) -> None:
     """After a rollback from v3 to v2 the one to go to is v1: v3 was activated later, whatever was left last."""
     assert chosen(request(tmp_path, "v2", {"v1": 1, "v2": 2, "v3": 3}, v3={"deactivated_at": at(4)})) == "v1"
+
+
+def test_one_that_was_killed_after_its_switch_is_ended_not_followed(tmp_path: Path) -> None:
+    found = request(tmp_path, "v2", {"v1": 1, "v2": 2, "v3": 3})
+    facts = found.facts["app1"]
+    cut = {"verb": "rollback", "release": facts.live()}
+    again = values.request(tmp_path, {"app1": values.facts(**{**facts.raw, "unfinished": cut})})
+    assert chosen(again) == "v2"
+    plan = rollback.plan_rollback(again, rollback.choose(again, None))
+    assert [p.title for p in plan.phases] == ["Switch", "Smoke tests", "Verify"]
+    assert plan.revert == ()
+    other = {"verb": "rollback", "release": rollback.choose(found, None)}  # killed before its switch
+    again = values.request(tmp_path, {"app1": values.facts(**{**facts.raw, "unfinished": other})})
+    assert chosen(again) == "v1"
 
 
 def test_only_verified_ones(tmp_path: Path) -> None:
@@ -94,6 +108,12 @@ def test_a_stopped_one_is_started_and_gated_first(tmp_path: Path) -> None:
     assert [p.title for p in plan.phases][:3] == ["Prepare hosts", "Start and wait for health", "Switch"]
     (up,) = plan.phases[1].hosts["app1"]
     assert (up.kind, up.params["recreate"]) == ("release.up", False)
+
+
+def test_one_that_the_timer_stops_at_this_moment_is_a_stopped_one(tmp_path: Path) -> None:
+    found = request(tmp_path, "v2", {"v1": 1, "v2": 2}, v1={"stopped_at": at(3)})
+    plan = rollback.plan_rollback(found, rollback.choose(found, None))
+    assert "Start and wait for health" in [p.title for p in plan.phases]
 
 
 def test_todays_secret(tmp_path: Path) -> None:

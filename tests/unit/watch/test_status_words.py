@@ -41,7 +41,7 @@ def test_all_is_well(tmp_path: Path) -> None:
     "changes",
     [
         {"containers": []},
-        {"router": {"answers": False, "wanted": None, "shares": {}, "servers": [], "open": {}, "ports": []}},
+        {"router": {"answers": False, "shares": {}, "weights": {}, "open": {}, "ports": []}},
     ],
 )
 def test_not_healthy(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ def test_a_list_of_releases() -> None:
 
 
 def test_an_outcome_says_where_and_what_next() -> None:
-    from slipway.target.compose.deploy import Outcome
+    from slipway.target.compose.run import Outcome
 
     done = Outcome("deploy", "local", "probe", "v2-x", "v1-y", True, "http://127.0.0.1:8080", None, [("Switch", 1.5)])
     text = outcome.text(done)

@@ -83,9 +83,9 @@ def test_router_runs(release: Release) -> None:
 
 
 def test_router_gives_the_shares(release: Release, facts: dict[str, Any], routed: str) -> None:
-    backend = f"{facts['stack']}-{routed}"
+    backend = f"{facts['stack']}:{routed}"
     for name, wanted in facts["shares"].items():
-        share = release.share(backend, routed, name)
+        share = release.share(backend, name)
         told = ", ".join(f"{s['name']} {s['status']} weight {s['weight']}" for s in release.servers_of(backend))
         assert share == pytest.approx(wanted, abs=1), (
             f"{name} gets {share:.0f}%, not {wanted}% ({told or 'no servers'})"
@@ -93,18 +93,17 @@ def test_router_gives_the_shares(release: Release, facts: dict[str, Any], routed
 
 
 def test_every_replica_takes_requests(release: Release, facts: dict[str, Any], routed: str) -> None:
-    servers = release.servers_of(f"{facts['stack']}-{routed}")
-    prefix = f"{facts['release']}-{routed}-"
-    serving = [s for s in servers if s["name"].startswith(prefix) and s["up"] and s["weight"] > 0]
+    servers = release.servers_of(f"{facts['stack']}:{routed}")
+    serving = [s for s in servers if s["release"] == facts["release"] and s["up"] and s["weight"] > 0]
     wanted = facts["services"][routed]["replicas"] if facts["shares"].get(facts["release"], 0) else 0
     told = ", ".join(f"{s['name']} {s['status']} weight {s['weight']}" for s in servers)
     assert len(serving) >= wanted, f"{len(serving)} of {wanted} replicas take requests ({told or 'no servers'})"
 
 
 def test_retired_releases_get_nothing(release: Release, facts: dict[str, Any], routed: str) -> None:
-    live = tuple(f"{name}-{routed}-" for name, share in facts["shares"].items() if share)
-    servers = release.servers_of(f"{facts['stack']}-{routed}")
-    told = [f"{s['name']} weight {s['weight']}" for s in servers if s["weight"] and not s["name"].startswith(live)]
+    live = [name for name, share in facts["shares"].items() if share]
+    servers = release.servers_of(f"{facts['stack']}:{routed}")
+    told = [f"{s['name']} weight {s['weight']}" for s in servers if s["weight"] and s["release"] not in live]
     assert not told, f"still in the router: {', '.join(told)}"
 
 

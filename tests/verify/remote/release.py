@@ -54,6 +54,7 @@ def servers():
         {
             "backend": row["pxname"],
             "name": row["svname"],
+            "release": row["svname"].rpartition(".")[0],
             "weight": int(row["weight"] or 0),
             "status": row["status"],
             "up": row["status"].startswith("UP") or row["status"] == "no check",

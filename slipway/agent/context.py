@@ -1,0 +1,92 @@
+"""What operations share during one session: the lease, the run and its journal, words for the controller."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from .failure import OperationFailed
+from .lease import Lease
+from .state import StackHome, append_line, now, read_json, sweep
+
+Result = dict[str, Any]
+_KINDS: dict[str, Callable[..., Result]] = {}
+
+
+def operation(kind: str) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Register a function as the operation `kind`: it gets the context, the stack's home and the operation's parameters."""
+
+    def register(function: Callable[..., Result]) -> Callable[..., Result]:
+        _KINDS[kind] = function
+        return function
+
+    return register
+
+
+class Context:
+    """What operations share during one session."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._head: Result = {}
+        self._locked = contextlib.ExitStack()
+        self.lease: Lease | None = None
+        self.fence: int | None = None
+        self.run: Result | None = None
+        self.unfinished: Result | None = None
+        """The run that this host's last one was, where it never ended."""
+
+    def progress(self, words: str) -> None:
+        """Tell the controller what is being done."""
+        self._session.send({**self._head, "event": "progress", "words": words})
+
+    def beat(self) -> None:
+        """Pass on the controller's sign of life."""
+        if self.lease:
+            self.lease.beat()
+
+    def begin(self, home: StackHome, run: Result) -> None:
+        """Begin a run: from here on this host's timer keeps its hands off the stack, and the journal is written.
+
+        Raises:
+            OperationFailed: another run is at work here, or the stack on this host is another environment's.
+        """
+        if not self._locked.enter_context(home.exclusive(wait=40)):
+            seen = str(read_json(home.path / "holder.json") or "")
+            raise OperationFailed("another run is at work on this host", seen)
+        owner = home.environment()
+        if owner not in (None, run["env"]):
+            self._locked.close()
+            raise OperationFailed(f"{home.stack} on this host belongs to the environment {owner}", bad_input=True)
+        home.belong_to(run["env"])
+        sweep(home.path)
+        self.unfinished = home.unfinished()
+        self.run = {**run, "fence": self.fence}
+        if self.unfinished and self.unfinished["verb"] == run["verb"]:
+            self.run["release"] = self.unfinished["release"]  # whoever goes on after this run must know as well
+        home.journal.unlink(missing_ok=True)
+        append_line(home.journal, {"event": "run.begin", "at": now(), **self.run})
+
+    def end(self, home: StackHome, outcome: str) -> None:
+        """End the run."""
+        append_line(home.journal, {"event": "run.end", "at": now(), "outcome": outcome})
+        self.run = None
+        self._locked.close()
+
+    def perform(self, stack: str, fence: int | None, wanted: Result, head: Result) -> Result:
+        """Do one operation, if this run has not been superseded."""
+        self._head = head
+        parameters = {k: v for k, v in wanted.items() if k != "kind"}
+        home = StackHome(stack)
+        self.fence = fence if fence is not None else self.fence
+        if self.fence is not None:
+            home.raise_fence(self.fence)
+        if self.run is None:
+            return _KINDS[wanted["kind"]](self, home, **parameters)
+        line = {"kind": wanted["kind"], "fence": self.fence, "release": parameters.get("release")}
+        append_line(home.journal, {"event": "begin", "at": now(), **line})
+        result = _KINDS[wanted["kind"]](self, home, **parameters)
+        if self.run is not None:  # run.end has the last word
+            append_line(home.journal, {"event": "done", "at": now(), **line})
+        return result

@@ -1,0 +1,187 @@
+"""A run: one verb's work under the lease, from its beginning in the hosts' journals to its line in their ledgers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from slipway import report
+from slipway.errors import BadInput, LeaseHeld, SlipwayError
+from slipway.host.verify import Suite, warmed
+from slipway.plan.executor import Receiving, execute
+from slipway.plan.operation import Operation, Plan
+from slipway.target.compose import workplace
+from slipway.target.compose.facts import HostFacts
+from slipway.target.compose.proof import verify_facts
+from slipway.target.compose.request import drain_limit
+from slipway.target.compose.session import HostError, HostSession
+from slipway.target.compose.workplace import Open, by
+
+
+@dataclass
+class Outcome:
+    """What a verb did, for people and programs."""
+
+    verb: str
+    env: str
+    stack: str
+    release: str
+    before: str | None
+    changed: bool
+    url: str
+    plan: Plan | None = None
+    steps: list[tuple[str, float]] = field(default_factory=list)
+    images: dict[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return the outcome as a JSON document."""
+        steps = [{"step": title, "seconds": round(seconds, 2)} for title, seconds in self.steps]
+        keys = ("verb", "env", "stack", "release", "before", "changed", "url", "images")
+        return {**{k: getattr(self, k) for k in keys}, "steps": steps}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has begun.
+
+    Args:
+        hosts: sessions, and what the hosts said once nobody else could change them.
+        fence: the run's fencing number.
+    """
+
+    hosts: Open
+    fence: int
+
+    def on_every_host(self, *operations: Operation) -> dict[str, list[dict[str, Any]] | None]:
+        """Have every host do operations, side by side; None for a host that can't: an error in hand says so."""
+
+        def one(session: HostSession) -> list[dict[str, Any]] | None:
+            with contextlib.suppress(SlipwayError):
+                return session.perform(self.hosts.place.stack.name, operations, fence=self.fence)
+            return None
+
+        sessions = self.hosts.sessions
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            return dict(zip(sessions, pool.map(one, sessions.values()), strict=True))
+
+    def receiving(self) -> Receiving:
+        """Return which releases each host's router sends requests to now."""
+        told = self.on_every_host(Operation("router.receiving", "ask the router"))
+        return {host: set(results[-1]["releases"]) if results else None for host, results in told.items()}
+
+
+@contextlib.contextmanager
+def begun(hosts: Open, verb: str) -> Iterator[Run]:
+    """Hold the lease of the stack while a verb runs; the hosts keep its journal.
+
+    The first host gives the lease, begins the run and tells its facts in one exchange: what a plan is made from can't change
+    any more.
+
+    Raises:
+        LeaseHeld: somebody else has it, or froze deploys.
+        BadInput: a host has this stack for another environment.
+    """
+    place = hosts.place
+    command = " ".join(["inv", *sys.argv[1:]])
+    holder = {"by": by(), "command": command, "machine": os.uname().nodename, "controller_pid": os.getpid()}
+    above = max(about.get("fence", 0) for about in hosts.about.values())
+    take = Operation("lease.take", "take the lease", {"holder": holder, "above": above})
+    words = {"env": place.env.name, "verb": verb, "by": by(), "command": command}
+    begin = Operation("run.begin", "begin", {"run": words})
+    challenge, look = place.look()
+    first, *others = (hosts.sessions[h.name] for h in place.env.hosts)
+    try:
+        fence, _, facts = first.perform(place.stack.name, [take, begin, look])
+        number = int(fence["fence"])
+        with ThreadPoolExecutor(max(1, len(others))) as pool:
+            told = list(pool.map(lambda s: s.perform(place.stack.name, [begin, look], fence=number)[-1], others))
+    except HostError as error:
+        raise _refused(hosts, error) from error
+    raw = dict(zip([first.host.name, *(s.host.name for s in others)], [facts, *told], strict=True))
+    seen = {name: HostFacts(name, value) for name, value in raw.items()}
+    run = Run(Open(place, hosts.sessions, hosts.about, seen, challenge), number)
+    outcome = "interrupted"
+    try:
+        yield run
+        outcome = "done"
+    except SlipwayError as error:
+        outcome = f"failed: {error.what}"
+        raise
+    finally:
+        run.on_every_host(Operation("run.end", "end", {"outcome": outcome}))
+
+
+def _refused(hosts: Open, error: HostError) -> SlipwayError:
+    place = hosts.place
+    if error.lease:
+        frozen = "message" in error.lease
+        todo = f"inv lock.release --env {place.env.name} ends the freeze" if frozen else "wait for it, or ask them"
+        where = f"{place.stack.name} in {place.env.name}"
+        return LeaseHeld(error.what, where=where, seen=workplace.tell_lease(error.lease), todo=todo)
+    if error.bad_input:
+        todo = f"use another host, or remove the stack from there: inv status --env {place.env.name}"
+        return BadInput(error.what, where=error.where, seen=error.seen, todo=todo)
+    return error
+
+
+def carry_out(run: Run, plan: Plan, meta: dict[str, Any]) -> Outcome:
+    """Execute a plan that changes the live release, write the ledger, and return the outcome. Raises as `execute`."""
+    place = run.hosts.place
+    first_step = len(report.current().steps)
+    began = time.monotonic()
+    entry: dict[str, Any] = {
+        "verb": plan.verb,
+        "release": plan.release,
+        "before": plan.before,
+        "by": by(),
+        "run": run.fence,
+        "images": meta["images"],
+        "version": meta["version"],
+        "host": os.uname().nodename,
+        "outcome": "interrupted",
+    }
+    try:
+        with _verifier(run, plan, meta) as verify:
+            execute(plan, run.hosts.sessions, run.fence, verify, run.receiving)
+        entry["outcome"] = "done"
+    except SlipwayError as error:
+        entry |= {"outcome": f"failed: {error.what}", "exit_code": error.exit_code}
+        raise
+    finally:
+        steps = [(s.title, s.seconds) for s in report.current().steps[first_step:]]
+        entry |= {"seconds": round(time.monotonic() - began, 2), "steps": {t: round(s, 2) for t, s in steps}}
+        _finish(run, plan, entry)
+    return Outcome(
+        plan.verb, plan.env, plan.stack, plan.release, plan.before, True, place.url, plan, steps, meta["images"]
+    )
+
+
+@contextlib.contextmanager
+def _verifier(run: Run, plan: Plan, meta: dict[str, Any]) -> Iterator[Callable[[str], None]]:
+    """Yield what runs the plan's suite; its imports and connections are made while the hosts work."""
+    place = run.hosts.place
+    suite: Suite = "rollback" if plan.verb == "rollback" else "deploy"
+    keys = place.access
+    with warmed(place.env, suite, key_file=keys.key_file, known_hosts=keys.known_hosts) as verifier:
+
+        def verify(step: str) -> None:
+            workplace.refuse_findings(place, step, verifier.finish(verify_facts(place, plan.release, meta)))
+
+        yield verify
+
+
+def _finish(run: Run, plan: Plan, entry: dict[str, Any]) -> None:
+    env = run.hosts.place.env
+    drain = drain_limit(run.hosts.place.stack)
+    policy = {"keep_warm": env.keep_warm, "keep_releases": env.keep_releases, "drain": drain}
+    ops = [Operation("policy.write", "note the policy", {"policy": policy})]
+    if entry["outcome"] == "done":
+        facts = {"verified": True, "failed": False}
+        ops.insert(0, Operation("release.note", "mark as verified", {"release": plan.release, "facts": facts}))
+    run.on_every_host(*ops, Operation("ledger.add", "write the ledger", {"entry": entry}))
