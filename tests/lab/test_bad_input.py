@@ -12,7 +12,7 @@ from tests.support.site import Site, eventually
 
 
 def rented(
-    probe: Site, tmp_path: Path, *, address: str = "", port: int = 22, registry: str = "127.0.0.1:1"
+    probe: Site, tmp_path: Path, *, address: str = "", port: int = 22, registry: str = "push: '127.0.0.1:1'"
 ) -> dict[str, str]:
     """Write an environment `rented` of one host, as if the lab's were somebody's; return the variables to log in with."""
     lab = probe.checkout.lab(probe.env)
@@ -20,7 +20,7 @@ def rented(
     probe.checkout.write(
         "envs/rented.yml",
         f"hosts:\n  - {{name: app1, address: {address}, port: {port}}}\n"
-        f"registry: {{push: '{registry}', insecure: true}}\nstacks: [{{name: fresh, port: 8300}}]\nallow_dirty: true\n",
+        f"registry: {{{registry}, insecure: true}}\nstacks: [{{name: guest, port: 8397}}]\nallow_dirty: true\n",
     )
     probe.checkout.write("envs/known_hosts", Path(lab["known_hosts"]).read_text())
     ssh = tmp_path / ".ssh"
@@ -74,21 +74,47 @@ def test_a_host_key_that_has_changed(probe: Site, tmp_path: Path) -> None:
     assert "key is not the one that is known" in provision.err
 
 
-def test_a_port_that_somebody_else_has(probe: Site) -> None:
-    """The front door of another stack cannot open: exit 1, and the doors that are open stay open."""
-    other = Site(probe.checkout, probe.env, "other", 8398)
-    probe.on("systemd-run", "--unit", "squatter", "python3", "-m", "http.server", "8398")
-    eventually(lambda: ":8398" in probe.on("ss", "-Htln"), within=10)
+def test_another_door_and_a_port_that_somebody_else_has(probe: Site, tmp_path: Path) -> None:
+    """A new door means a new router for all stacks: a deploy asks for it first, and a door that can't open closes no other."""
+    registry = probe.checkout.lab(probe.env)["registry"]
+    home = rented(probe, tmp_path, registry=f"push: '{registry['push']}', pull: '{registry['pull']}'")
+    guest = Site(probe.checkout, "rented", "guest", 8397)
+    refused = guest.inv("deploy", **home).exits(2)
+    assert "port 8397" in refused.err
+    assert "inv accessory.apply --env rented" in refused.err
+    probe.on("systemd-run", "--unit", "squatter", "python3", "-m", "http.server", "8397")
+    eventually(lambda: ":8397" in probe.on("ss", "-Htln"), within=10)
     before = probe.settled()
     try:
         with probe.visitor() as visitor:
-            failed = other.deploy().exits(1)
+            failed = guest.inv("accessory.apply", **home).exits(1)
         visitor.happy()
-        assert "8398" in failed.err
+        assert "port 8397 of this host is taken" in failed.err
         assert probe.footprint() == before
-        assert not other.containers()
     finally:
         probe.on("systemctl", "stop", "squatter")
+    live = probe.live()
+    assert "interrupted for about a second" in guest.inv("accessory.apply", "--plan", **home).ok().out
+    guest.inv("accessory.apply", **home).ok()
+    assert probe.live() == live, "the stacks that were there are served as before"
+    guest.inv("deploy", **home).ok()
+    assert "8397/tcp" in probe.on("docker", "inspect", "slipway-proxy")
+    assert probe.on("docker", "ps", "--all", "--quiet", "--filter", "name=slipway-proxy-") == "", (
+        "nothing of the change is left"
+    )
+
+
+def test_a_stack_belongs_to_one_environment(probe: Site, tmp_path: Path) -> None:
+    """Another environment's settings and data would be mixed with these."""
+    other = Site(probe.checkout, probe.env, "other", 8398)
+    other.deploy().ok()
+    registry = probe.checkout.lab(probe.env)["registry"]
+    home = rented(probe, tmp_path, registry=f"push: '{registry['push']}', pull: '{registry['pull']}'")
+    probe.checkout.edit("envs/rented.yml", "{name: guest, port: 8397}", "{name: other, port: 8398}")
+    before = other.settled()
+    refused = probe.checkout.inv("deploy", "--env", "rented", **home).exits(2)
+    assert "belongs to the environment lab" in refused.err
+    assert other.footprint() == before
 
 
 def test_an_engine_that_does_not_answer(probe: Site) -> None:

@@ -133,7 +133,7 @@ def refuse_what_comes_first(request: Request) -> None:
     """Raise BadInput where the release needs what a deploy never touches: an accessory, or another door of the router."""
     env, live = request.env.name, live_release(request.facts)
     missing = missing_accessories(request)
-    lacking = sorted({p for f in request.facts.values() if f.receiving() for p in router_changes(request, f)})
+    lacking = {p for f in request.facts.values() if f.router["answers"] for p in router_changes(request, f)}
     if missing or request.entry.port in lacking:
         needs = ", ".join(missing) if missing else f"port {request.entry.port}, which the router does not publish"
         raise BadInput(
