@@ -126,7 +126,7 @@ def _lab_host(env: Environment, entry: StackEntry, stack: Stack) -> tuple[_Engin
     deploying.serve_official_images(place)
     client = RegistryClient(place.env.registry)
     version = tree_version(load.root(), env)
-    found = images.ensure(stack, client, version, build=True, bases=deploying.bases(place))
+    found = images.ensure(stack, client, version, build=True, lab=place.lab)
     host = place.lab.hosts[0]
     return _Engine(host.container), host.published[entry.port], {name: image.reference for name, image in found.items()}
 

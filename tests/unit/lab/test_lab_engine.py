@@ -32,9 +32,9 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         made.append(path)
         return path
 
-    engine._command.cache_clear()
+    engine._client.cache_clear()
     yield make
-    engine._command.cache_clear()
+    engine._client.cache_clear()
 
 
 def test_an_engine_that_answers_is_left_alone(client: Client) -> None:
