@@ -74,6 +74,25 @@ def test_a_host_key_that_has_changed(probe: Site, tmp_path: Path) -> None:
     assert "key is not the one that is known" in provision.err
 
 
+def test_a_jump_host_that_nobody_knows(probe: Site, tmp_path: Path) -> None:
+    """A person's own configuration leads over a jump host and trusts its key; only the environment's file counts."""
+    home = rented(probe, tmp_path)
+    lab = probe.checkout.lab(probe.env)
+    address = lab["hosts"][0]["address"]
+    keys = Path(lab["known_hosts"]).read_text().replace(f"{address},[{address}]:22 ", "jump ")
+    (tmp_path / ".ssh/known_hosts").write_text(keys)
+    with (tmp_path / ".ssh/config").open("a") as file:
+        file.write(f"Host {address}\n  ProxyJump jump\nHost jump\n  HostName {address}\n  HostKeyAlias jump\n  User admin\n")
+        file.write(f"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile {tmp_path}/.ssh/known_hosts\n")
+    refused = probe.checkout.inv("provision", "--env", "rented", "--plan", **home).exits(2)
+    assert f"jump, on the way to app1 ({address}:22)" in refused.err
+    assert "ssh-keyscan jump" in refused.err
+    probe.checkout.write("envs/known_hosts", Path(lab["known_hosts"]).read_text() + keys)
+    probe.checkout.inv("provision", "--env", "rented", "--plan", **home).ok()
+    seen = probe.checkout.inv("verify", "--env", "rented", "--step", "provision", **home)
+    assert "checks of the suite provision failed" in seen.err, "it looked: this host has another registry"
+
+
 def test_a_port_that_somebody_else_has(probe: Site) -> None:
     """The front door of another stack cannot open: exit 1, and the doors that are open stay open."""
     other = Site(probe.checkout, probe.env, "other", 8398)
