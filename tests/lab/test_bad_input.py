@@ -82,7 +82,9 @@ def test_a_jump_host_that_nobody_knows(probe: Site, tmp_path: Path) -> None:
     keys = Path(lab["known_hosts"]).read_text().replace(f"{address},[{address}]:22 ", "jump ")
     (tmp_path / ".ssh/known_hosts").write_text(keys)
     with (tmp_path / ".ssh/config").open("a") as file:
-        file.write(f"Host {address}\n  ProxyJump jump\nHost jump\n  HostName {address}\n  HostKeyAlias jump\n  User admin\n")
+        file.write(
+            f"Host {address}\n  ProxyJump jump\nHost jump\n  HostName {address}\n  HostKeyAlias jump\n  User admin\n"
+        )
         file.write(f"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile {tmp_path}/.ssh/known_hosts\n")
     refused = probe.checkout.inv("provision", "--env", "rented", "--plan", **home).exits(2)
     assert f"jump, on the way to app1 ({address}:22)" in refused.err
