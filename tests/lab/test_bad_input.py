@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.lab import engine
 from tests.support.site import Site, eventually
 
 
@@ -122,10 +123,9 @@ def test_an_engine_that_does_not_answer(probe: Site) -> None:
 
 def test_an_engine_that_one_may_not_use(probe: Site, tmp_path: Path) -> None:
     client = tmp_path / "docker"
-    client.write_text(
-        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'Docker version 20.10.24' && exit\n"
-        "echo 'permission denied while trying to connect to the Docker daemon socket' >&2; exit 1\n"
-    )
+    # The real client at the real socket, as a user who is in no group.
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups" if os.geteuid() == 0 else "sudo -n -u nobody"
+    client.write_text(f'#!/bin/sh\nexec {nobody} env HOME=/nonexistent {engine._client()} "$@"\n')
     client.chmod(0o755)
     kept = [probe.checkout.path / ".slipway" / name for name in ("docker-client.json", "docker-by-sudo")]
     try:

@@ -220,7 +220,13 @@ def test_earlier_frozen_hosts_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     files = tmp_path / "files.tar"
     with tarfile.open(files, "w") as archive:
         archive.add(__file__)
-    frozen_in = {"newest": places.CHECKOUT, "earlier": places.CHECKOUT, "others": other, "gone": "/gone", "used": "/gone"}
+    frozen_in = {
+        "newest": places.CHECKOUT,
+        "earlier": places.CHECKOUT,
+        "others": other,
+        "gone": "/gone",
+        "used": "/gone",
+    }
     for tag, checkout in frozen_in.items():
         label = f'LABEL {frozen.FROZEN}="{checkout}"'
         engine.docker("import", "--change", label, files, f"{frozen.REPOSITORY}:{tag}")
