@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from slipway.host import ssh
 from slipway.settings.model import Environment, Host, Registry, Stack
 
 ANSIBLE = Path(__file__).parents[2] / "ansible"
@@ -48,17 +48,17 @@ def host_variables(env: Environment, host: Host) -> dict[str, Any]:
     return {"deploy_user": host.user, "admin_user": host.admin, "peers": peers}
 
 
-def inventory(env: Environment, ports: Sequence[int], *, key_file: Path | None, known_hosts: Path) -> dict[str, Any]:
+def inventory(env: Environment, ports: Sequence[int], *, key_file: Path | None, ssh_config: Path) -> dict[str, Any]:
     """Return the inventory as Ansible's YAML plugin reads it (JSON is YAML).
 
     Args:
         env: the environment, with its hosts and registry.
         ports: ports open between the hosts, see `internal_ports`.
         key_file: private key to log in with; its public half may deploy, too. None: the agent's.
-        known_hosts: the only file whose host keys count.
+        ssh_config: the file that every connection goes by, see `slipway.host.ssh.config`.
     """
     shared = variables(env, ports) | {
-        "ansible_ssh_common_args": ssh.arguments(key_file, known_hosts),
+        "ansible_ssh_common_args": shlex.join(["-F", str(ssh_config)]),
         "provision_digest": digest(env, ports),
     }
     public = key_file.with_name(f"{key_file.name}.pub") if key_file else None

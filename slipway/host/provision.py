@@ -77,8 +77,9 @@ def provision(
     title = f"{'Compare' if check else 'Provision'} {', '.join(hosts)}"
     with report.step(title) as step, tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         events = Events(say=step.say)
-        path = Path(folder) / "inventory.json"
-        path.write_text(json.dumps(inventory(env, ports, key_file=key_file, known_hosts=known_hosts)))
+        path, config = Path(folder) / "inventory.json", Path(folder) / "ssh_config"
+        config.write_text(ssh.config(env.hosts, key_file=key_file, known_hosts=known_hosts))
+        path.write_text(json.dumps(inventory(env, ports, key_file=key_file, ssh_config=config)))
         completed = _run(path, events, check=check)
         _judge(env, events, completed, known_hosts)
         result = ProvisionResult(hosts, tuple(events.changes), events.notes, time.monotonic() - started)

@@ -1,8 +1,8 @@
-"""OpenSSH as Slipway uses it: strict host keys from the environment's own file, one connection for many commands."""
+"""OpenSSH as Ansible and Testinfra use it: strict host keys from the environment's own file, for jump hosts too."""
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,60 +11,45 @@ from slipway.process import run
 from slipway.settings.model import Host
 
 _CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+_NAMED = re.compile(r"(?:host key is known for|Host key for) (\S+) (?:and you|has changed)")
+"""Whose key it is about: the host's, or that of a jump host."""
 _HOST_KEY = (_CHANGED, "Host key verification failed", "host key is known for", "mismatching host key")
 
 
-def options(key_file: Path | None, known_hosts: Path) -> dict[str, str]:
-    """Return the OpenSSH options of every connection to an environment's hosts.
+def config(hosts: Iterable[Host], *, key_file: Path | None, known_hosts: Path, control_dir: Path | None = None) -> str:
+    """Return an ssh_config for every connection to an environment's hosts, also to the jump hosts on the way there.
+
+    It has to be a file: to a jump host (ProxyJump) ssh hands on its `-F`, but none of its `-o`. What a person's own
+    configuration says of a host's address (identities, jump hosts) comes last: the first value wins, so it cannot weaken
+    what is here.
 
     Args:
+        hosts: the hosts.
         key_file: private key to log in with; None leaves the choice to the agent and the user's default keys.
         known_hosts: the only file whose host keys count.
+        control_dir: folder of sockets, by which all commands to a host share one connection; short, since a socket's
+            path has at most 108 bytes. None: a connection each.
     """
-    chosen = {
+    strict = {
         "UserKnownHostsFile": f'"{known_hosts}"',
         "GlobalKnownHostsFile": "/dev/null",
+        "KnownHostsCommand": "none",
+        "VerifyHostKeyDNS": "no",
+        "NoHostAuthenticationForLocalhost": "no",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
         "BatchMode": "yes",
         "ConnectTimeout": "10",
     }
     if key_file is not None:
-        chosen |= {"IdentityFile": f'"{key_file}"', "IdentitiesOnly": "yes"}
-    return chosen
-
-
-def arguments(key_file: Path | None, known_hosts: Path) -> str:
-    """Return `options` as words of a command line (for Ansible, which splits them again)."""
-    return shlex.join(
-        word for key, value in options(key_file, known_hosts).items() for word in ("-o", f"{key}={value}")
-    )
-
-
-def config(hosts: Iterable[Host], *, admin: bool, key_file: Path | None, known_hosts: Path, control_dir: Path) -> str:
-    """Return an ssh_config in which each host goes by its Slipway name and all commands to it share one connection.
-
-    Args:
-        hosts: the hosts.
-        admin: log in as the host's `admin` instead of its deploying `user`.
-        key_file: see `options`.
-        known_hosts: see `options`.
-        control_dir: folder of the connections' sockets; short, since a socket's path has at most 108 bytes.
-    """
-    parts = []
-    for host in hosts:
-        lines = [f"Host {host.name}", f"HostName {host.address}", f"Port {host.port}"]
-        lines.append(f"User {host.admin if admin else host.user}")
-        parts.append("\n    ".join(lines))
-    shared = options(key_file, known_hosts) | {
-        "ControlMaster": "auto",
-        "ControlPath": f'"{control_dir}/%n"',
-        "ControlPersist": "60",
-    }
-    parts.append("\n    ".join(["Host *", *(f"{key} {value}" for key, value in shared.items())]))
+        strict |= {"IdentityFile": f'"{key_file}"', "IdentitiesOnly": "yes"}
+    blocks = [("Host *", strict)]
+    if control_dir:
+        shared = {"ControlMaster": "auto", "ControlPath": f'"{control_dir}/%C"', "ControlPersist": "60"}
+        blocks.append(("Host " + " ".join(dict.fromkeys(host.address for host in hosts)), shared))
+    parts = ["\n    ".join([head, *(f"{key} {value}" for key, value in block.items())]) for head, block in blocks]
     if key_file is None:
-        # The first value wins: what a person's own file adds (identities, jump hosts) cannot weaken what is above.
-        parts.append("Include ~/.ssh/config")
+        parts.append(f'Match all\n    Include "{Path.home()}/.ssh/config"\n    Include /etc/ssh/ssh_config')
     return "\n".join(parts) + "\n"
 
 
@@ -81,7 +66,11 @@ def failure(host: Host, user: str, known_hosts: Path, seen: str) -> SlipwayError
     if not any(words in seen for words in _HOST_KEY):
         todo = f"try `ssh -p {host.port} {user}@{host.address}`, then the same command again"
         return SlipwayError("the host cannot be reached over SSH", where=where, seen=_brief(seen), todo=todo)
-    name = host.address if host.port == 22 else f"[{host.address}]:{host.port}"
+    name, scan = host.address if host.port == 22 else f"[{host.address}]:{host.port}", f"-p {host.port} {host.address}"
+    told = _NAMED.search(seen)
+    if told and told[1] != name:
+        name = scan = told[1]
+        where = f"{name}, on the way to {where}"
     if _CHANGED in seen or _knows(name, known_hosts):
         return BadInput(
             "the host's key is not the one that is known: another machine answers, or the host was installed anew",
@@ -91,8 +80,7 @@ def failure(host: Host, user: str, known_hosts: Path, seen: str) -> SlipwayError
     return BadInput(
         f"the host's key is not in {known_hosts}",
         where=where,
-        todo=f"compare `ssh-keyscan -p {host.port} {host.address}` with your provider's fingerprint, then append "
-        f"its line to {known_hosts}",
+        todo=f"compare `ssh-keyscan {scan}` with your provider's fingerprint, then append its line to {known_hosts}",
     )
 
 

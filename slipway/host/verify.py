@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from slipway import report
 from slipway.errors import SlipwayError
@@ -95,14 +96,10 @@ class Verifier:
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-", dir="/tmp"))
         self._config = self._folder / "config"
         self._facts = self._folder / "facts.json"
+        self._sockets = self._folder / "s"
+        self._sockets.mkdir()
         self._config.write_text(
-            ssh.config(
-                env.hosts,
-                admin=step == "provision",
-                key_file=key_file,
-                known_hosts=known_hosts,
-                control_dir=self._folder,
-            )
+            ssh.config(env.hosts, key_file=key_file, known_hosts=known_hosts, control_dir=self._sockets)
         )
         self._pool = ThreadPoolExecutor(max_workers=len(env.hosts))
         self._runs: dict[str, Future[Completed]] = {h.name: self._pool.submit(self._run, h) for h in env.hosts}
@@ -122,9 +119,8 @@ class Verifier:
         if not self._facts.exists():
             self._hand_over({})  # no facts: called off
         self._pool.shutdown()
-        for host in self.env.hosts:
-            if (self._folder / host.name).exists():
-                run(["ssh", "-F", self._config, "-O", "exit", host.name], check=False)
+        for socket in self._sockets.iterdir():
+            run(["ssh", "-F", "none", "-S", socket, "-O", "exit", "host"], check=False)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _hand_over(self, facts: Mapping[str, Any]) -> None:
@@ -134,7 +130,8 @@ class Verifier:
 
     def _run(self, host: Host) -> Completed:
         argv: list[str | Path] = [sys.executable, "-m", "pytest", "-c", _TESTS / "pytest.ini", "-p", "testinfra.plugin"]
-        argv += [f"--hosts=ssh://{host.name}", f"--ssh-config={self._config}", _TESTS / self.step]
+        url = self._url(host)
+        argv += [f"--hosts={url}", f"--ssh-config={self._config}", _TESTS / self.step]
         return run(
             argv,
             cwd=_ROOT,
@@ -143,11 +140,17 @@ class Verifier:
                 "PYTEST_ADDOPTS": "",
                 "PYTHONDONTWRITEBYTECODE": "",
                 "SLIPWAY_VERIFY_HOST": host.name,
+                "SLIPWAY_VERIFY_URL": url,
                 "SLIPWAY_VERIFY_FACTS": str(self._facts),
                 "SLIPWAY_VERIFY_RESULTS": str(self._results(host)),
             },
             check=False,
         )
+
+    def _url(self, host: Host) -> str:
+        """Return how Testinfra names a host: by the address, as a person's own ssh configuration does."""
+        address = f"[{quote(host.address, safe=':')}]" if ":" in host.address else host.address
+        return f"ssh://{host.admin if self.step == 'provision' else host.user}@{address}:{host.port}"
 
     def _results(self, host: Host) -> Path:
         return self._folder / f"{host.name}.json"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import report
 from slipway.errors import BadInput, SlipwayError
+from slipway.image.foreign import pinned
+from slipway.image.push import push
 from slipway.image.registry import RegistryClient
 from slipway.image.source import context_digest, folder_digest
+from slipway.lab.state import LabState
 from slipway.settings.model import Service, Stack
 
 
@@ -23,7 +26,8 @@ class Image:
     Args:
         service: whose.
         reference: as hosts pull it, by digest.
-        origin: "registry" (was there), "tagged" (the same source under another version), "built".
+        origin: "registry" (was there), "tagged" (the same source under another version), "built", "named" (somebody
+            else's).
     """
 
     service: str
@@ -43,9 +47,10 @@ def ensure(
     *,
     build: bool,
     rebuild: bool = False,
+    overwrite: bool = False,
     password: str | None = None,
     dry: bool = False,
-    bases: Callable[[list[str]], None] | None = None,
+    lab: LabState | None = None,
 ) -> dict[str, Image]:
     """Return the images of a stack's version, building and pushing, side by side, what the registry lacks.
 
@@ -54,47 +59,77 @@ def ensure(
         client: the registry.
         version: the tag.
         build: this tree is that version: what is missing may be built. Otherwise it must exist.
-        rebuild: the tree's source is given this version even where the registry has another image under it.
+        rebuild: the version is a name that a person gives to this tree's source, whatever has it now.
+        overwrite: it may have been given to another source before; otherwise a version stays what it is.
         password: of the registry's user, for pushing.
-        bases: given the base images of what is to be built, sees that the engine has them (a lab's stand-ins).
         dry: build nothing; an image that would be built has the digest of its source.
+        lab: the lab, if the environment is one: official images come from its stand-ins where none can be pulled.
 
     Raises:
-        BadInput: the version does not exist and may not be built (exit code 2).
+        BadInput: the version does not exist and may not be built, or it exists, made from another source; or an app of
+            somebody else's image cannot be pinned (exit code 2). Nothing was built.
         SlipwayError: an image does not build, or the registry does not take it.
     """
     services = built_services(stack)
-    with ThreadPoolExecutor(max(1, len(services))) as pool:
-        found = dict(
-            zip(
-                [s.name for s in services],
-                pool.map(lambda s: client.digest(_name(stack, s), version), services),
-                strict=True,
-            )
-        )
-    missing = [s for s in services if found[s.name] is None or rebuild]
+    found = _digests(services, lambda s: client.digest(_name(stack, s), version))
+    wanted = found
+    if rebuild:
+        wanted = _digests(services, lambda s: client.digest(_name(stack, s), _source(stack, s)))
+    missing = [s for s in services if found[s.name] is None or found[s.name] != wanted[s.name]]
     if missing and not build:
-        names = ", ".join(_name(stack, s) for s in missing)
-        raise BadInput(
-            f"version {version} does not exist in the registry",
-            where=client.registry.push,
-            seen=f"no tag {version} of {names}",
-            todo="inv release.list shows what was released; --build --version NAME builds this tree under a new name",
-        )
+        raise _no_version(stack, client, version, missing)
+    taken = [s for s in missing if found[s.name]]
+    if taken and not overwrite:
+        raise _other_source(stack, client, version, taken)
     images = {s.name: _image(stack, s, client, str(found[s.name]), "registry") for s in services if s not in missing}
+    for service in (s for s in stack.services if s.image and s.role != "accessory"):
+        images[service.name] = Image(service.name, pinned(service, client, lab, dry=dry), "named")
+    if lab and missing and not dry:
+        ensure_bases(missing)
     with ThreadPoolExecutor(max(1, len(missing))) as pool:
-        if bases and missing and not dry:
-            bases(sorted({name for s in missing for name in base_images(s)}))
         made = pool.map(lambda s: _make(stack, s, client, version, password, dry), missing)
-        images.update({image.service: image for image in made})
-    for service in stack.services:  # an app of somebody else's image: the hosts resolve its tag
-        if not service.build and service.role != "accessory":
-            images[service.name] = Image(service.name, str(service.image), "named")
-    return images
+        return images | {image.service: image for image in made}
+
+
+def _digests(services: Sequence[Service], ask: Callable[[Service], str | None]) -> dict[str, str | None]:
+    """Return what `ask` says of each service, by name, asked side by side."""
+    with ThreadPoolExecutor(max(1, len(services))) as pool:
+        return dict(zip([s.name for s in services], pool.map(ask, services), strict=True))
+
+
+def _no_version(stack: Stack, client: RegistryClient, version: str, missing: Sequence[Service]) -> BadInput:
+    return BadInput(
+        f"version {version} does not exist in the registry",
+        where=client.registry.push,
+        seen=f"no tag {version} of {', '.join(_name(stack, s) for s in missing)}",
+        todo="inv release.list shows what was released; --build --version NAME builds this tree under a new name",
+    )
+
+
+def _other_source(stack: Stack, client: RegistryClient, version: str, taken: Sequence[Service]) -> BadInput:
+    return BadInput(
+        f"version {version} exists, and was made from another source than this tree",
+        where=client.registry.push,
+        seen=f"tag {version} of {', '.join(_name(stack, s) for s in taken)}",
+        todo=f"choose another name; --version {version} without --build deploys what has that name",
+    )
+
+
+def ensure_bases(services: Sequence[Service]) -> None:
+    """See that a lab's engine has the images that these services are built on: pulled, or their stand-ins."""
+    from slipway.lab import images as lab_images
+
+    lab_images.ensure_all(sorted({name for service in services for name in base_images(service)}))
 
 
 def _name(stack: Stack, service: Service) -> str:
     return f"{stack.name}/{service.name}"
+
+
+def _source(stack: Stack, service: Service) -> str:
+    """Return the tag that tells what an image is made from."""
+    assert service.build  # noqa: S101 - the caller looked
+    return "src-" + context_digest(service.build, extra=repr(_labels(stack, service)))[:24]
 
 
 def _image(stack: Stack, service: Service, client: RegistryClient, digest: str, origin: str) -> Image:
@@ -104,9 +139,7 @@ def _image(stack: Stack, service: Service, client: RegistryClient, digest: str, 
 def _make(
     stack: Stack, service: Service, client: RegistryClient, version: str, password: str | None, dry: bool
 ) -> Image:
-    name, labels = _name(stack, service), _labels(stack, service)
-    assert service.build  # noqa: S101 - the caller looked
-    source = "src-" + context_digest(service.build, extra=repr(labels))[:24]
+    name, source = _name(stack, service), _source(stack, service)
     digest = client.digest(name, source)
     if dry:
         return _image(stack, service, client, digest or f"{source} (to be built)", "tagged" if digest else "built")
@@ -115,8 +148,8 @@ def _make(
         return _image(stack, service, client, digest, "tagged")
     with report.step(f"Build {name}") as step:
         reference = f"{client.registry.push}/{name}"
-        build(service, [f"{reference}:{version}", f"{reference}:{source}"], labels, step.say)
-        for tag in (version, source):
+        build(service, [f"{reference}:{version}", f"{reference}:{source}"], _labels(stack, service), step.say)
+        for tag in (source, version):  # a version is only there with what tells its source
             push(f"{reference}:{tag}", client, password, step.say)
         digest = client.digest(name, version)
         step.done(f"{version}, pushed as {str(digest)[:19]}")
@@ -173,22 +206,6 @@ def build(service: Service, tags: list[str], labels: dict[str, str], say: Callab
             seen=done.tail(20),
             todo="mend it; `inv build` builds without deploying",
         )
-
-
-def push(reference: str, client: RegistryClient, password: str | None, say: Callable[[str], None]) -> None:
-    """Push an image with the registry's credentials for this call only. Raise SlipwayError where it is refused."""
-    import docker
-
-    user = client.registry.username
-    auth = {"username": user, "password": password} if user and password else None
-    try:
-        for event in docker.from_env().api.push(reference, stream=True, decode=True, auth_config=auth):
-            if "error" in event:
-                raise SlipwayError("the registry does not take the image", where=reference, seen=event["error"])
-            if event.get("progress"):
-                say(f"push {event.get('id', '')} {event['progress'][:60]}")
-    except docker.errors.DockerException as error:
-        raise SlipwayError("the image could not be pushed", where=reference, seen=str(error)) from error
 
 
 def build_locally(stack: Stack, service: Service, tag: str) -> None:

@@ -34,7 +34,7 @@ class RegistryClient:
     def __init__(self, registry: Registry, password: str | None = None) -> None:
         import requests
 
-        self.registry = registry
+        self.registry, self._password = registry, password
         self.host, _, self.prefix = registry.push.partition("/")
         self._auth = (registry.username, password) if registry.username and password else None
         self._http = requests.Session()
@@ -75,6 +75,10 @@ class RegistryClient:
             todo = "look at registry.username and at registry.password in the vault"
             raise SlipwayError("the registry gives no token", where=self.host, seen=f"{answer.status_code}", todo=todo)
         return str(token)
+
+    def whole(self) -> RegistryClient:
+        """Return a client of the whole registry, where this one sees what is below a path of it."""
+        return RegistryClient(self.registry.model_copy(update={"push": self.host}), self._password)
 
     def repository(self, name: str) -> str:
         """Return the path of a repository in this registry."""

@@ -85,6 +85,7 @@ def remove_lab(lab: str) -> bool:
     """
     mine = ("--quiet", "--filter", f"label={names.LAB}={names.lab_id(lab)}")
     moved = ("--quiet", "--filter", f"label={names.MOVED}={names.lab_id(lab)}")
+    pushed = _pushed(lab)
     containers = engine.docker("ps", "--all", *mine).out.split()
     if containers:
         engine.docker("rm", "--force", "--volumes", *containers)
@@ -98,7 +99,19 @@ def remove_lab(lab: str) -> bool:
     images = list(dict.fromkeys(engine.docker("images", *moved).out.split()))
     if images:
         engine.docker("rmi", "--force", *images)
-    return bool(containers or volumes or networks or images)
+    if pushed:
+        engine.docker("rmi", *pushed, check=False)
+    return bool(containers or volumes or networks or images or pushed)
+
+
+def _pushed(lab: str) -> list[str]:
+    """Return the names that images have on this engine because they were pushed to a lab's registry."""
+    binding = '{{range index .HostConfig.PortBindings "5000/tcp"}}{{.HostPort}}{{end}}'
+    port = engine.docker("inspect", "--format", binding, names.part(lab, "registry"), check=False).out.strip()
+    if not port:
+        return []
+    listed = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").out.split()
+    return [image for image in listed if image.startswith(f"127.0.0.1:{port}/") and not image.endswith(":<none>")]
 
 
 def _detach_guests(network: str) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,13 @@ def docker(*argv: str | Path, **options: Any) -> Completed:
     Raises:
         SlipwayError: no docker command, or it failed.
     """
-    return process.run([*_command(), *argv], env={**BUILDKIT, **(options.pop("env", None) or {})}, **options)
+    variables = {**BUILDKIT, **(options.pop("env", None) or {})}
+    return process.run([*_command(variables), *argv], env=variables, **options)
+
+
+def by_sudo() -> bool:
+    """Tell whether docker is called through sudo: then its configuration is root's, not this user's."""
+    return _sudo_flag().exists()
 
 
 def ensure(yes: bool = False) -> None:
@@ -69,11 +76,9 @@ def _use_sudo(fault: str) -> None:
     """Call docker through sudo from now on, where that is allowed."""
     if machine.as_root():
         _sudo_flag().touch(mode=0o600)
-        _command.cache_clear()
         if _fault() is None:
             return
         _sudo_flag().unlink()
-        _command.cache_clear()
     raise SlipwayError(
         "you may not use the container engine of this machine",
         seen=fault.splitlines()[-1],
@@ -100,7 +105,7 @@ def _install(fault: str, yes: bool) -> None:
     optional = ("docker-cli", "docker-buildx")  # packages of their own since Debian 13
     found = [name for name in optional if process.run(["apt-cache", "show", name], check=False).code == 0]
     machine.install("docker.io", "iptables", *found)
-    _command.cache_clear()
+    _client.cache_clear()
 
 
 def _start() -> None:
@@ -140,16 +145,20 @@ def _log() -> Path:
     return places.home() / "dockerd.log"
 
 
+def _command(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the words that call docker with these environment variables, which sudo would not hand on."""
+    if not by_sudo():
+        return (_client(),)
+    return (*(machine.as_root() or ()), "env", *(f"{key}={value}" for key, value in variables.items()), _client())
+
+
 @cache
-def _command() -> tuple[str, ...]:
-    """Return the words that call docker. A client that can build is preferred to others that come first in PATH."""
+def _client() -> str:
+    """Return the docker command. A client that can build is preferred to others that come first in PATH."""
     clients = _clients()
     if not clients:
         raise SlipwayError("there is no docker command on this machine", todo="inv lab.up --yes installs Debian's")
-    chosen = clients[0] if len(clients) == 1 else _remembered(clients)
-    if not _sudo_flag().exists():
-        return (chosen,)
-    return (*(machine.as_root() or ()), "env", *(f"{key}={value}" for key, value in BUILDKIT.items()), chosen)
+    return clients[0] if len(clients) == 1 else _remembered(clients)
 
 
 def _clients() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from slipway import report
@@ -10,6 +11,8 @@ from slipway.lab import engine, images, names, places
 from slipway.lab.state import LabHost
 
 REPOSITORY = "slipway-lab-provisioned"
+FROZEN = "slipway.frozen"
+"""Label: the checkout whose lab a host was frozen in."""
 
 
 def tag(checkout: Path = places.CHECKOUT) -> str:
@@ -31,13 +34,23 @@ def freeze(host: LabHost) -> str:
     """Keep a provisioned host's files as the image that `up(kind="provisioned")` starts from; return its name.
 
     What is in /var/lib/docker stays behind; host keys and ids are made anew by each host that starts from it.
-    Images of earlier playbooks of this checkout go.
     """
-    name, mine = tag(), f"slipway.frozen={hashlib.sha256(str(places.CHECKOUT).encode()).hexdigest()[:12]}"
+    name, mine = tag(), f"{FROZEN}={json.dumps(str(places.CHECKOUT))}"
     with report.step(f"Freeze {host.name}"):
         engine.docker("exec", host.container, "sync")
         engine.docker("commit", "--change", f"LABEL {mine} {names.MOVED}=", host.container, name)
-    listing = engine.docker("images", "--filter", f"label={mine}", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY)
-    for old in set(listing.out.split()) - {name}:
-        engine.docker("rmi", old, check=False)
+    _sweep(name)
     return name
+
+
+def _sweep(newest: str) -> None:
+    """Remove frozen hosts that no lab will start from: earlier ones of this checkout, those of checkouts that are gone.
+
+    What a container was started from stays as long as that.
+    """
+    listing = engine.docker("images", "--filter", f"label={FROZEN}", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY)
+    for image in set(listing.out.split()) - {newest}:
+        label = f'{{{{index .Config.Labels "{FROZEN}"}}}}'
+        checkout = Path(engine.docker("image", "inspect", "--format", label, image).out.strip())
+        if checkout == places.CHECKOUT or not checkout.is_dir():
+            engine.docker("rmi", image, check=False)

@@ -110,6 +110,7 @@ def ssh(state: LabState, host: LabHost, *argv: str, check: bool = True) -> proce
         "IdentitiesOnly": "yes",
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": state.known_hosts,
+        "GlobalKnownHostsFile": "/dev/null",
     }
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     target = ("-p", str(host.port), "-i", state.key_file, f"{host.admin}@{host.address}")

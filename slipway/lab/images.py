@@ -22,6 +22,7 @@ from slipway import report
 from slipway.errors import SlipwayError
 from slipway.lab import base, engine, places, registry
 from slipway.lab.state import LabState
+from slipway.settings import imagename
 
 RECIPES = Path(__file__).parent / "recipes"
 BASE = "debian:trixie-slim"
@@ -98,19 +99,22 @@ def ensure_all(names: Iterable[str]) -> None:
 
 
 def publish(name: str, state: LabState) -> None:
-    """Push the image `name` to a lab's registry, where its hosts' mirror setting finds it under the official name.
+    """Push the official image `name` to a lab's registry, where its hosts' mirror setting finds it under that name.
 
-    Nothing is done if the registry has it already.
+    Nothing is done if the registry has it already; nor for an image of another registry than the hub, since hosts ask no
+    mirror for it, nor for one by digest, since what is pushed may get another one.
 
     Raises:
         SlipwayError: the image is not on the engine, or the registry does not take it.
     """
-    path, _, tag = name.partition(":")
-    target = f"{state.registry.push}/library/{path}:{tag or 'latest'}"
+    wanted = imagename.parse(name)
+    if wanted.registry != imagename.HUB or wanted.digest:
+        return
+    target = f"{state.registry.push}/{wanted.path}:{wanted.tag}"
     image = engine.docker("image", "inspect", "--format", "{{.Id}}", name).out.strip()
     with places.lock(f"publish-{state.name}-{name}", remove=True):
         note = Path(state.key_file).parent / "published" / f"{name.replace('/', '_')}.json"
-        known = registry.digest(state.registry.push, f"library/{path}", tag or "latest")
+        known = registry.digest(state.registry.push, wanted.path, wanted.tag)
         if known and places.read_json(note) == [image, known]:
             return
         with report.step(f"Publish {name} in the lab"):
@@ -119,8 +123,7 @@ def publish(name: str, state: LabState) -> None:
                 engine.docker("push", "--quiet", target)
             finally:
                 engine.docker("rmi", "--no-prune", target, check=False)
-        pushed = registry.digest(state.registry.push, f"library/{path}", tag or "latest")
-        places.write(note, json.dumps([image, pushed]))
+        places.write(note, json.dumps([image, registry.digest(state.registry.push, wanted.path, wanted.tag)]))
 
 
 def recipe_hash(name: str) -> str:

@@ -52,18 +52,7 @@ def up(
     whose = owner.of_process(owner_pid) if owner_pid else ""
     found = _sweep(name)
     with places.lock(f"lab-{names.lab_id(name)}"):
-        have = states.load(name)
-        if have and not owner.lives(have.owner):
-            have = None
-        if have and whose and have.owner != whose:
-            raise SlipwayError(
-                f"the lab {name} is somebody else's",
-                seen=f"it belongs to process {have.owner}" if have.owner else "it stays until it is taken down",
-                todo=f"choose another name, or type: inv lab.down --name {name}",
-            )
-        if have is None:
-            containers.remove_lab(name)
-            shutil.rmtree(states.folder(name), ignore_errors=True)
+        have = _kept(name, whose)
         wanted = planned.plan(
             have,
             name,
@@ -80,6 +69,25 @@ def up(
             wanted = _converge(wanted)
             step.done(_words(wanted))
         return wanted
+
+
+def _kept(name: str, whose: str) -> LabState | None:
+    """Return the lab as it was last brought up; None, with nothing left of it, where its owner is gone or there is none.
+
+    Raises SlipwayError where it is another's than `whose` (an owner; "": nobody asks).
+    """
+    have = states.load(name)
+    if have is None or not owner.lives(have.owner):
+        containers.remove_lab(name)
+        shutil.rmtree(states.folder(name), ignore_errors=True)
+        return None
+    if whose and have.owner != whose:
+        raise SlipwayError(
+            f"the lab {name} is somebody else's",
+            seen=f"it belongs to process {have.owner}" if have.owner else "it stays until it is taken down",
+            todo=f"choose another name, or type: inv lab.down --env {name}",
+        )
+    return have
 
 
 def down(name: str) -> None:

@@ -26,13 +26,14 @@ def private(folder: Path) -> Path:
     return folder
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file of mode 0600 whole or not at all, even when killed half way."""
+def write(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file whole or not at all, even when killed half way. Who reads the one before goes on with that."""
     private(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w") as file:
             file.write(text)
+            os.fchmod(handle, mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

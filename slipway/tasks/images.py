@@ -22,7 +22,8 @@ def build(c: Context, env: str = "", stack: str = "", version: str = "", yes: bo
 def push(c: Context, env: str = "", stack: str = "", version: str = "", yes: bool = False) -> None:
     """Build and push what the registry lacks; print each image by digest.
 
-    With --version NAME this tree gets that name, even where the registry has another image of that name.
+    With --version NAME this tree gets that name. A name that another source has already is refused, unless the
+    environment says allow_dirty.
     """
     from slipway.target.compose import verbs
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.lab import engine
 from tests.support.site import Site, eventually
 
 
@@ -74,6 +75,27 @@ def test_a_host_key_that_has_changed(probe: Site, tmp_path: Path) -> None:
     assert "key is not the one that is known" in provision.err
 
 
+def test_a_jump_host_that_nobody_knows(probe: Site, tmp_path: Path) -> None:
+    """A person's own configuration leads over a jump host and trusts its key; only the environment's file counts."""
+    home = rented(probe, tmp_path)
+    lab = probe.checkout.lab(probe.env)
+    address = lab["hosts"][0]["address"]
+    keys = Path(lab["known_hosts"]).read_text().replace(f"{address},[{address}]:22 ", "jump ")
+    (tmp_path / ".ssh/known_hosts").write_text(keys)
+    with (tmp_path / ".ssh/config").open("a") as file:
+        file.write(
+            f"Host {address}\n  ProxyJump jump\nHost jump\n  HostName {address}\n  HostKeyAlias jump\n  User admin\n"
+        )
+        file.write(f"Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile {tmp_path}/.ssh/known_hosts\n")
+    refused = probe.checkout.inv("provision", "--env", "rented", "--plan", **home).exits(2)
+    assert f"jump, on the way to app1 ({address}:22)" in refused.err
+    assert "ssh-keyscan jump" in refused.err
+    probe.checkout.write("envs/known_hosts", Path(lab["known_hosts"]).read_text() + keys)
+    probe.checkout.inv("provision", "--env", "rented", "--plan", **home).ok()
+    seen = probe.checkout.inv("verify", "--env", "rented", "--step", "provision", **home)
+    assert "checks of the suite provision failed" in seen.err, "it looked: this host has another registry"
+
+
 def test_another_door_and_a_port_that_somebody_else_has(probe: Site, tmp_path: Path) -> None:
     """A new door means a new router for all stacks: a deploy asks for it first, and a door that can't open closes no other."""
     registry = probe.checkout.lab(probe.env)["registry"]
@@ -127,10 +149,9 @@ def test_an_engine_that_does_not_answer(probe: Site) -> None:
 
 def test_an_engine_that_one_may_not_use(probe: Site, tmp_path: Path) -> None:
     client = tmp_path / "docker"
-    client.write_text(
-        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'Docker version 20.10.24' && exit\n"
-        "echo 'permission denied while trying to connect to the Docker daemon socket' >&2; exit 1\n"
-    )
+    # The real client at the real socket, as a user who is in no group.
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups" if os.geteuid() == 0 else "sudo -n -u nobody"
+    client.write_text(f'#!/bin/sh\nexec {nobody} env HOME=/nonexistent {engine._client()} "$@"\n')
     client.chmod(0o755)
     kept = [probe.checkout.path / ".slipway" / name for name in ("docker-client.json", "docker-by-sudo")]
     try:

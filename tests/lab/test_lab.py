@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,17 @@ def parts(name: str) -> int:
     label = f"label={names.LAB}={names.lab_id(name)}"
     listings = (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
     return sum(len(engine.docker(*words, "--quiet", "--filter", label).out.split()) for words in listings)
+
+
+def push(lab_: LabState) -> str:
+    """Leave what a build leaves: an image named as in the lab's registry. Return the name."""
+    image = f"{lab_.registry.push}/{NAME}/web:v1"
+    engine.docker("tag", "registry:2", image)
+    return image
+
+
+def there(image: str) -> bool:
+    return engine.docker("image", "inspect", image, check=False).code == 0
 
 
 def ids(name: str) -> list[str]:
@@ -198,6 +210,42 @@ def test_a_frozen_host_is_another_host(up: LabState, monkeypatch: pytest.MonkeyP
         engine.docker("rmi", "--force", frozen.tag(), check=False)
 
 
+def test_earlier_frozen_hosts_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each checkout that there is the newest stays; and what a container was started from, as long as that."""
+    engine.ensure()
+    monkeypatch.setattr(frozen, "REPOSITORY", f"slipway-test-{NAME}")  # the real ones are not this test's
+    monkeypatch.setattr(places, "CHECKOUT", tmp_path / "a checkout")
+    other = tmp_path / "other"
+    other.mkdir()
+    files = tmp_path / "files.tar"
+    with tarfile.open(files, "w") as archive:
+        archive.add(__file__)
+    frozen_in = {
+        "newest": places.CHECKOUT,
+        "earlier": places.CHECKOUT,
+        "others": other,
+        "gone": "/gone",
+        "used": "/gone",
+    }
+    for tag, checkout in frozen_in.items():
+        label = f'LABEL {frozen.FROZEN}="{checkout}"'
+        engine.docker("import", "--change", label, files, f"{frozen.REPOSITORY}:{tag}")
+    container = engine.docker("create", f"{frozen.REPOSITORY}:used", "true").out.strip()
+
+    def left() -> set[str]:
+        return set(engine.docker("images", "--format", "{{.Tag}}", frozen.REPOSITORY).out.split())
+
+    try:
+        frozen._sweep(f"{frozen.REPOSITORY}:newest")
+        assert left() == {"newest", "others", "used"}
+        engine.docker("rm", container)
+        frozen._sweep(f"{frozen.REPOSITORY}:newest")
+        assert left() == {"newest", "others"}
+    finally:
+        engine.docker("rm", "--force", container, check=False)
+        engine.docker("rmi", *(f"{frozen.REPOSITORY}:{tag}" for tag in left()), check=False)
+
+
 def test_a_disk_of_its_own_runs_full(up: LabState) -> None:
     name = f"{NAME}-disk"
     small = lab.up(name, disk_mb=64, mounts=[places.CHECKOUT / "compose"], owner_pid=os.getpid())
@@ -219,12 +267,15 @@ def test_somebody_elses_lab_is_not_taken(up: LabState) -> None:
 
 def test_down_works_without_its_notes() -> None:
     name = f"{NAME}-lost"
-    lab.up(name, owner_pid=os.getpid())
+    pushed = push(lab.up(name, owner_pid=os.getpid()))
+    assert there(pushed)
     (state.folder(name) / "lab.json").unlink()
     assert lab.state(name) is None
     lab.down(name)
     lab.down(name)
     assert parts(name) == 0
+    assert not there(pushed)
+    assert there("registry:2"), "only the name goes"
     assert not state.folder(name).exists()
 
 
@@ -238,22 +289,26 @@ def test_a_killed_owner_leaves_nothing(when: str) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", code], cwd=places.CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    until = time.monotonic() + 60
+    until, pushed = time.monotonic() + 60, list[str]()
     if when == "when it is up":
         assert child.stdout
         while child.stdout.readline().strip() != "up":
             assert time.monotonic() < until
         assert parts(name) == 5
+        found = state.load(name)
+        assert found
+        pushed.append(push(found))
     else:
         while parts(name) == 0:
             assert time.monotonic() < until
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    gone_since, until = 0.0, time.monotonic() + 60
+    gone_since, until = 0.0, time.monotonic() + 30
     while time.monotonic() < until and (not gone_since or time.monotonic() - gone_since < 3):
         gone_since = (gone_since or time.monotonic()) if parts(name) == 0 and not state.folder(name).exists() else 0.0
         time.sleep(0.2)
     assert parts(name) == 0
+    assert not any(map(there, pushed))
     assert not state.folder(name).exists()
 
 

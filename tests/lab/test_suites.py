@@ -88,7 +88,7 @@ BROKEN = {
     "folder": ("chmod 0777 /var/lib/slipway/stacks", "/var/lib/slipway/stacks"),
     "timer": ("systemctl disable --now slipway-reap.timer", "slipway-reap.timer is inactive"),
     "ssh": (
-        "sed -i 's/^PasswordAuthentication no/PasswordAuthentication yes/' /etc/ssh/sshd_config.d/00-slipway.conf;"
+        "sed -i 's/^PasswordAuthentication no/PasswordAuthentication yes/' /etc/ssh/sshd_config.d/0-slipway.conf;"
         " systemctl reload ssh",
         "passwordauthentication ['yes']",
     ),
@@ -110,6 +110,18 @@ def test_drift_of_a_host_is_found_and_repaired(probe: Site) -> None:
         probe.inv("provision").ok()
         probe.inv("verify", "--step", "provision").ok()
     visitor.happy()
+
+
+def test_ssh_settings_that_others_bring(probe: Site) -> None:
+    """What a cloud image brings does not win; what wins all the same is found, by the next provisioning too."""
+    folder = "/etc/ssh/sshd_config.d"
+    with broken(probe, f"echo PermitRootLogin yes > {folder}/00-cloud.conf", f"rm {folder}/00-cloud.conf"):
+        probe.inv("verify", "--step", "provision").ok()
+    block = "Match User root\n  PermitRootLogin yes\n"
+    with broken(probe, f"printf '{block}' > {folder}/99-root.conf", f"rm {folder}/99-root.conf"):
+        finds(probe, "provision", "root does not log in", "permitrootlogin ['yes']")
+        assert "root does not log in" in probe.inv("provision").exits(1).err
+    probe.inv("verify", "--step", "provision").ok()
 
 
 def test_a_step_that_there_is_not(probe: Site) -> None:

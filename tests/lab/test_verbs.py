@@ -45,6 +45,21 @@ def test_images_without_a_deploy(probe: Site) -> None:
     assert probe.get().json()["label"] == "only pushed"
 
 
+def test_an_app_of_somebody_elses_image_is_pinned(probe: Site) -> None:
+    """Its tag may be another image tomorrow: hosts get the digest that it is today, and a plan shows it first."""
+    aside = "  aside:\n    image: redis:8\n    command: [redis-server, --save, '']\n    x-slipway: {role: app}\n"
+    aside += "    healthcheck: {test: [CMD, redis-cli, ping], interval: 5s, start_interval: 200ms, start_period: 10s}\n"
+    probe.checkout.edit("compose/probe/compose.yaml", "\n  store:\n", f"\n{aside}\n  store:\n")
+    assert "image: aside: none → redis@" in probe.deploy("--plan").ok().out
+    probe.deploy().ok()
+    status = probe.status()
+    image = status["release"]["images"]["aside"]
+    assert re.fullmatch(r"redis@sha256:[0-9a-f]{64}", image)
+    (container,) = [c for c in probe.containers().values() if c["service"] == "aside" and c["state"] == "running"]
+    assert container["image"] == image
+    assert probe.deploy().ok().out.startswith("nothing to do")
+
+
 def test_ctrl_c(probe: Site) -> None:
     """What is in hand is undone: nothing of the new release is left, the lease is free, what served still serves."""
     stacks.behave(probe.checkout, "interrupted", "sick")

@@ -153,10 +153,9 @@ class Checkout:
         return done.out.strip()
 
     def remove(self) -> None:
-        """Remove the labs, what builds left on the engine, and the folder."""
+        """Remove the labs and the folder."""
         for name in sorted(self.labs):
             if (self.path / ".slipway/lab" / name).is_dir():
-                self._remove_images(str(self.lab(name)["registry"]["push"]))
                 subprocess.run(
                     [self.path / ".venv/bin/inv", "lab.down", "--env", name], cwd=self.path, env=_clean_environment(),
                     capture_output=True, check=False,
@@ -165,12 +164,6 @@ class Checkout:
         while any((self.path / ".slipway/lock").glob("keeper-*")) and time.monotonic() < until:
             time.sleep(0.1)
         shutil.rmtree(self.path.parent, ignore_errors=True)
-
-    def _remove_images(self, registry: str) -> None:
-        listed = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", check=False).out.split()
-        mine = [image for image in listed if image.startswith(f"{registry}/") and not image.endswith(":<none>")]
-        if mine:
-            engine.docker("rmi", *mine, check=False)
 
 
 def make(env: Mapping[str, str] | None = None) -> Checkout:

@@ -9,18 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from slipway.agent.facts import mac
+from slipway.lab.state import LabRegistry, LabState
 from slipway.settings import load
-from slipway.settings.model import Environment, Stack, StackEntry
+from slipway.settings.model import Environment, Registry, Stack, StackEntry
 from slipway.target.compose import request as requests
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.request import Release, Request
 
 _PROBE = Path(__file__).parent / "probe"
+LAB = LabState("here", "net", "192.0.2.0/24", LabRegistry("127.0.0.1:5000"), (), "/nowhere/key", "/nowhere/known_hosts")
 CHALLENGE = "challenge"
 SECRETS = {"token": "the-token-of-today"}
 DIGESTS = {
     name: f"registry.lab:5000/probe/{name}@sha256:{n * 64}" for name, n in (("web", "a"), ("extra", "b"), ("tick", "c"))
 }
+
+
+class Played:
+    """A registry that knows tags, as `name:tag` -> digest."""
+
+    registry = Registry(push="127.0.0.1:5000", pull="registry.lab:5000", insecure=True)
+
+    def __init__(self, **tags: str) -> None:
+        self.tags = dict(tags)
+
+    def digest(self, name: str, tag: str) -> str | None:
+        return self.tags.get(f"{name}:{tag}")
+
+    def retag(self, name: str, digest: str, tag: str) -> None:
+        self.tags[f"{name}:{tag}"] = digest
 
 
 def settings(folder: Path, *, hosts: int = 1, **more: Any) -> tuple[Environment, StackEntry, Stack]:

@@ -3,7 +3,8 @@
 A suite gets the facts (what Slipway believes) as JSON and looks at the host (what is true). slipway/host/verify.py
 starts one process a host with these variables:
 
-    SLIPWAY_VERIFY_HOST      the host's name, in the facts and in the file given by --ssh-config
+    SLIPWAY_VERIFY_HOST      the host's name in the facts
+    SLIPWAY_VERIFY_URL       the host as --hosts names it
     SLIPWAY_VERIFY_FACTS     JSON file; it may come later than this process, which warms up meanwhile
     SLIPWAY_VERIFY_RESULTS   JSON file that the results are written to
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import testinfra
+from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
 from tests.verify.look import Release, Server, look_at_release, look_at_server
@@ -28,8 +30,7 @@ _results: dict[str, Any] = {"passed": 0, "skipped": [], "failures": []}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Connect, then wait for the facts: both end before the first check, side by side with the deploy."""
-    name = os.environ["SLIPWAY_VERIFY_HOST"]
-    connection = testinfra.get_host(f"ssh://{name}", ssh_config=config.option.ssh_config)
+    connection = testinfra.get_host(os.environ["SLIPWAY_VERIFY_URL"], ssh_config=config.option.ssh_config)
     try:
         connection.run("true")
     except RuntimeError as error:  # ssh itself failed: Testinfra's way to say so
@@ -63,8 +64,8 @@ def _write_results() -> None:
 
 def _name(nodeid: str) -> str:
     """Return a check's name without the host, which the results know anyway: `replicas_run[api]`."""
-    name = nodeid.rpartition("::")[2].removeprefix("test_")
-    host = f"ssh://{os.environ['SLIPWAY_VERIFY_HOST']}"
+    name = nodeid.partition("::")[2].removeprefix("test_")
+    host = "ssh://" + SshBackend.parse_hostspec(os.environ["SLIPWAY_VERIFY_URL"].removeprefix("ssh://")).name
     return name.replace(f"[{host}]", "").replace(f"{host}-", "").replace(f"-{host}", "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,21 +80,12 @@ def release_of(hosts: Open, version: Version, cut: bool, dry: bool = False) -> t
     begun = time.monotonic()
     found = images.ensure(
         place.stack, client, name, build=version.build or version.name is None, rebuild=bool(version.build and version.name),
-        password=place.registry_password, dry=dry, bases=bases(place),
+        overwrite=place.env.allow_dirty, password=place.registry_password, dry=dry, lab=place.lab,
     )  # fmt: skip
     if time.monotonic() - begun > 5:
         hosts = hosts.again()  # a build takes minutes: what was seen before it may not be so any more
     request = request_for(hosts, cut, own_tree=version.build or version.name is None)
     return make_release(request, name, {k: i.reference for k, i in found.items()}), request
-
-
-def bases(place: Workplace) -> Callable[[list[str]], None] | None:
-    """Return what sees that the engine has base images: a lab's stand-ins; None where the engine pulls them itself."""
-    if not place.lab:
-        return None
-    from slipway.lab import images as lab_images
-
-    return lab_images.ensure_all
 
 
 def serve_official_images(place: Workplace) -> None:

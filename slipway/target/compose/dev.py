@@ -5,6 +5,7 @@ It runs on this machine's own Compose where it has one, else on a lab host that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from slipway import report
 from slipway.errors import SlipwayError
 from slipway.image import build as images
+from slipway.lab import places
 from slipway.process import Completed
 from slipway.settings import load
 from slipway.settings.model import Environment, Stack, StackEntry
@@ -22,25 +24,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class _Project:
+    """A Compose project: its name, its files, the folder that their paths start from."""
+
+    name: str
+    files: tuple[Path, ...]
+    folder: Path
+    other_secrets: bool
+    """Secrets have other values than when the project was last started."""
+
+
+@dataclass(frozen=True)
 class _Engine:
     """Where Compose runs: on this machine, or (`container`) in a lab host."""
 
     container: str = ""
 
-    def compose(self, project: str, files: list[Path], folder: Path, *argv: str, check: bool = True) -> Completed:
+    def compose(self, project: _Project, *argv: str, check: bool = True) -> Completed:
         from slipway.lab import engine
 
-        words = [
-            "compose",
-            "-p",
-            project,
-            "--project-directory",
-            str(folder),
-            *[w for f in files for w in ("-f", str(f))],
-            *argv,
-        ]
         prefix = ["exec", self.container, "docker"] if self.container else []
-        return engine.docker(*prefix, *words, check=check)
+        files = [word for file in project.files for word in ("-f", str(file))]
+        where = ["-p", project.name, "--project-directory", str(project.folder)]
+        return engine.docker(*prefix, "compose", *where, *files, *argv, check=check)
 
 
 def has_compose() -> bool:
@@ -48,14 +54,10 @@ def has_compose() -> bool:
     from slipway.lab import engine
 
     try:
-        return (
-            engine.docker("compose", "version", "--short", check=False)
-            .out.strip()
-            .lstrip("v")
-            .startswith(("2", "3", "4", "5"))
-        )
+        version = engine.docker("compose", "version", "--short", check=False).out.strip().lstrip("v")
     except SlipwayError:
         return False
+    return version.startswith(("2", "3", "4", "5"))
 
 
 def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> Outcome:
@@ -70,34 +72,28 @@ def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> O
 
     engine.ensure(yes)
     values = {name: secret.reveal() for name, secret in secrets.read(env, stack).items()}
-    folder = Path(stack.folder)
-    overlay = folder / "compose.dev.yaml"
     where, port, tags = _machine(env, entry, stack) if has_compose() else _lab_host(env, entry, stack)
-    document = _document(entry, stack, tags)
-    files = [_write(env, stack, document, values), *([overlay] if overlay.exists() else [])]
-    project = f"{stack.name}-{env.name}"
     first = len(report.current().steps)
-
-    def up(title: str, *services: str) -> None:
-        with report.step(title):
-            done = where.compose(
-                project, files, folder, "up", "-d", "--wait", "--pull", "missing", *services, check=False
-            )
-            if done.code != 0:
-                logs = where.compose(project, files, folder, "logs", "--tail", "15", *services, check=False).out
-                raise SlipwayError("a service did not become healthy", where=project, seen=f"{done.tail(5)}\n{logs}")
-
+    project = _write(env, entry, stack, tags, values)
     accessories = [s.name for s in stack.of_role("accessory")]
     if accessories:
-        up("Start " + ", ".join(accessories), *accessories)
+        _up(where, project, accessories)
     if stack.migrate:
         with report.step("Migrate"):
-            where.compose(
-                project, files, folder, "run", "--rm", "--no-deps", "-T", stack.migrate.service, *stack.migrate.command
-            )
-    up("Start " + ", ".join(s.name for s in stack.of_role("app")))
+            where.compose(project, "run", "--rm", "--no-deps", "-T", stack.migrate.service, *stack.migrate.command)
+    _up(where, project, [s.name for s in stack.of_role("app")])
     steps = [(s.title, s.seconds) for s in report.current().steps[first:]]
     return Outcome("deploy", env.name, stack.name, "development", None, True, f"http://127.0.0.1:{port}", None, steps)
+
+
+def _up(where: _Engine, project: _Project, services: list[str]) -> None:
+    # A container sees the secret file that it was started with: another value needs another container.
+    options = ["--wait", "--pull", "missing", *(["--force-recreate"] if project.other_secrets else [])]
+    with report.step("Start " + ", ".join(services)):
+        done = where.compose(project, "up", "-d", *options, *services, check=False)
+        if done.code != 0:
+            logs = where.compose(project, "logs", "--tail", "15", *services, check=False).out
+            raise SlipwayError("a service did not become healthy", where=project.name, seen=f"{done.tail(5)}\n{logs}")
 
 
 def _machine(env: Environment, entry: StackEntry, stack: Stack) -> tuple[_Engine, int, dict[str, str]]:
@@ -126,18 +122,16 @@ def _lab_host(env: Environment, entry: StackEntry, stack: Stack) -> tuple[_Engin
     deploying.serve_official_images(place)
     client = RegistryClient(place.env.registry)
     version = tree_version(load.root(), env)
-    found = images.ensure(stack, client, version, build=True, bases=deploying.bases(place))
+    found = images.ensure(stack, client, version, build=True, lab=place.lab)
     host = place.lab.hosts[0]
     return _Engine(host.container), host.published[entry.port], {name: image.reference for name, image in found.items()}
 
 
 def _state() -> Path:
-    folder = load.root() / ".slipway" / "dev"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    return places.private(places.home() / "dev")
 
 
-def _document(entry: StackEntry, stack: Stack, tags: dict[str, str]) -> dict[str, Any]:
+def _document(entry: StackEntry, stack: Stack, tags: Mapping[str, str], folder: Path) -> dict[str, Any]:
     services = {}
     front = next((s for s in stack.of_role("app") if s.route), None)
     for service in stack.services:
@@ -150,18 +144,23 @@ def _document(entry: StackEntry, stack: Stack, tags: dict[str, str]) -> dict[str
         services[service.name] = section
     document: dict[str, Any] = {"services": services, "volumes": {v: {} for v in stack.volumes}}
     if stack.secrets:
-        document["secrets"] = {name: {"file": str(_state() / stack.name / "secrets" / name)} for name in stack.secrets}
+        document["secrets"] = {name: {"file": str(folder / "secrets" / name)} for name in stack.secrets}
     return document
 
 
-def _write(env: Environment, stack: Stack, document: dict[str, Any], secrets: dict[str, str]) -> Path:
-    folder = _state() / stack.name
-    (folder / "secrets").mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    for name, value in secrets.items():
-        path = folder / "secrets" / name
-        path.write_text(value)
-        path.chmod(0o444)  # containers' users read it; the folder is closed to everybody else on this machine
-    path = folder / f"compose.{env.name}.yaml"
-    path.write_text(render.as_yaml(document))
-    return path
+def _write(
+    env: Environment, entry: StackEntry, stack: Stack, tags: Mapping[str, str], secrets: Mapping[str, str]
+) -> _Project:
+    """Write what Compose reads, in a folder that is closed to everybody else on this machine; return the project."""
+    name = f"{stack.name}-{env.name}"
+    folder = places.private(_state() / name)
+    changed = False
+    for secret, value in secrets.items():
+        path = folder / "secrets" / secret
+        before = path.read_text() if path.exists() else None
+        if value != before:
+            places.write(path, value, mode=0o444)  # containers' users read it
+            changed = changed or before is not None
+    own, overlay = folder / "compose.yaml", Path(stack.folder) / "compose.dev.yaml"
+    places.write(own, render.as_yaml(_document(entry, stack, tags, folder)))
+    return _Project(name, (own, *([overlay] if overlay.exists() else [])), Path(stack.folder), changed)

@@ -83,11 +83,14 @@ def migrate(env: str, stack: str | None, version: str | None, *, plan_only: bool
 
 
 def build(env: str, stack: str | None, version: str | None, *, push: bool, yes: bool) -> Iterator[str]:
-    """Build a stack's images; with `push`, into the registry. Yields a line for each image."""
+    """Build a stack's images; with `push`, into the registry. Yields a line for each image. Raises as `images.ensure`."""
     place = _find(env, stack, yes=yes)
     name = version or tree_version(load.root(), place.env)
     if not push:
-        for service in images.built_services(place.stack):
+        services = images.built_services(place.stack)
+        if place.lab:
+            images.ensure_bases(services)
+        for service in services:
             tag = f"{place.stack.name}/{service.name}:{name}"
             images.build_locally(place.stack, service, tag)
             yield f"{service.name}  {tag}"
@@ -95,8 +98,9 @@ def build(env: str, stack: str | None, version: str | None, *, push: bool, yes: 
     assert place.env.registry  # noqa: S101 - validated
     client = RegistryClient(place.env.registry, place.registry_password)
     found = images.ensure(
-        place.stack, client, name, build=True, rebuild=bool(version), password=place.registry_password
-    )
+        place.stack, client, name, build=True, rebuild=bool(version), overwrite=place.env.allow_dirty,
+        password=place.registry_password, lab=place.lab,
+    )  # fmt: skip
     for image in found.values():
         yield f"{image.service}  {image.reference}  ({image.origin})"
 

@@ -81,17 +81,13 @@ def test_the_admin_never_becomes_the_user_that_deploys(user: str) -> None:
         provision.provision(ENV.model_copy(update={"hosts": hosts}), key_file=None, known_hosts=Path("/k"))
 
 
-def test_ssh_config_shares_one_connection_and_trusts_one_file(tmp_path: Path) -> None:
-    text = ssh.config([HOST], admin=False, key_file=Path("/id"), known_hosts=Path("/k h"), control_dir=tmp_path)
-    assert "Host app1\n    HostName 192.0.2.1\n    Port 2222\n    User deploy\n" in text
-    for line in (
-        "ControlMaster auto",
-        f'ControlPath "{tmp_path}/%n"',
-        'UserKnownHostsFile "/k h"',
-        "IdentitiesOnly yes",
-    ):
-        assert f"    {line}\n" in text
-    assert "Include" not in text
-    agent = ssh.config([HOST], admin=True, key_file=None, known_hosts=Path("/k"), control_dir=tmp_path)
-    assert "User admin" in agent
-    assert agent.endswith("Include ~/.ssh/config\n")
+JUMP = (
+    "No ED25519 host key is known for bastion and you have requested strict checking.\r\nHost key verification failed."
+)
+
+
+def test_the_key_of_a_jump_host_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    error = ssh.failure(HOST, "admin", tmp_path / "known_hosts", JUMP)
+    assert isinstance(error, BadInput)
+    assert error.where == "bastion, on the way to app1 (192.0.2.1:2222)"
+    assert "ssh-keyscan bastion" in error.todo

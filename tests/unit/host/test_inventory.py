@@ -23,7 +23,7 @@ def environment(**values: Any) -> Environment:
 
 def told(env: Environment, **values: Any) -> dict[str, Any]:
     ports = values.pop("ports", ())
-    return inventory(env, ports, **{"key_file": None, "known_hosts": Path("/k"), **values})["all"]
+    return inventory(env, ports, **{"key_file": None, "ssh_config": Path("/c"), **values})["all"]
 
 
 def test_hosts_are_reached_as_the_settings_say() -> None:
@@ -32,16 +32,10 @@ def test_hosts_are_reached_as_the_settings_say() -> None:
     assert host["deploy_user"] == "deploy"
 
 
-def test_the_only_host_keys_that_count_are_the_environments() -> None:
-    arguments = told(environment(), known_hosts=Path("/my envs/known_hosts"))["vars"]["ansible_ssh_common_args"]
-    assert "'UserKnownHostsFile=\"/my envs/known_hosts\"'" in arguments
-    assert "StrictHostKeyChecking=yes" in arguments
-    assert "GlobalKnownHostsFile=/dev/null" in arguments
-
-
-def test_a_given_key_is_the_only_one_that_is_tried() -> None:
-    assert "IdentitiesOnly=yes" in told(environment(), key_file=Path("/id"))["vars"]["ansible_ssh_common_args"]
-    assert "Identit" not in told(environment())["vars"]["ansible_ssh_common_args"]
+def test_every_connection_goes_by_one_file() -> None:
+    """A file, since ssh hands options of its command line on to no jump host."""
+    words = told(environment(), ssh_config=Path("/my envs/ssh_config"))["vars"]["ansible_ssh_common_args"]
+    assert words == "-F '/my envs/ssh_config'"
 
 
 def test_peers_are_the_other_hosts_at_their_private_addresses() -> None:
@@ -121,5 +115,5 @@ def test_digest_follows_the_playbook_but_not_its_leftovers(tmp_path: Path) -> No
 
 
 def test_inventory_is_json() -> None:
-    value = inventory(environment(registry=MIRROR), (5432,), key_file=None, known_hosts=Path("/k"))
+    value = inventory(environment(registry=MIRROR), (5432,), key_file=None, ssh_config=Path("/c"))
     assert json.loads(json.dumps(value)) == value

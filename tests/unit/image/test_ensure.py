@@ -9,23 +9,9 @@ import pytest
 
 from slipway.errors import BadInput
 from slipway.image import build as images
-from slipway.settings.model import Registry
+from slipway.lab import images as lab_images
 from tests.support import values
-
-
-class Played:
-    """A registry that knows tags, as `name:tag` -> digest."""
-
-    registry = Registry(push="127.0.0.1:5000", pull="registry.lab:5000", insecure=True)
-
-    def __init__(self, **tags: str) -> None:
-        self.tags = dict(tags)
-
-    def digest(self, name: str, tag: str) -> str | None:
-        return self.tags.get(f"{name}:{tag}")
-
-    def retag(self, name: str, digest: str, tag: str) -> None:
-        self.tags[f"{name}:{tag}"] = digest
+from tests.support.values import LAB, Played
 
 
 @pytest.fixture
@@ -86,11 +72,51 @@ def test_the_same_source_is_not_built_twice(tmp_path: Path, built: list[str]) ->
     assert registry.tags["probe/web:v2"] == registry.tags["probe/web:v1"]
 
 
-def test_a_name_is_given_to_this_tree_even_where_it_is_another_images(tmp_path: Path, built: list[str]) -> None:
+def test_a_version_stays_what_it_is(tmp_path: Path, built: list[str]) -> None:
+    """A name that another source has already is refused, before anything is built; looking says so as well."""
+    taken = {"probe/web:name": "sha256:other"}
+    for dry in (True, False):
+        registry = Played(**taken)
+        with pytest.raises(BadInput, match="version name exists, and was made from another source") as caught:
+            ensure(tmp_path, registry, "name", build=True, rebuild=True, dry=dry)
+        assert "probe/web" in caught.value.seen
+        assert "probe/extra" not in caught.value.seen
+        assert (built, registry.tags) == ([], taken)
+
+
+def test_a_name_moves_to_this_tree_where_that_is_allowed(tmp_path: Path, built: list[str]) -> None:
     registry = Played(**{f"probe/{n}:name": "sha256:other" for n in NAMES})
-    found = ensure(tmp_path, registry, "name", build=True, rebuild=True)
+    found = ensure(tmp_path, registry, "name", build=True, rebuild=True, overwrite=True)
     assert sorted(built) == sorted(NAMES)
     assert found["web"][0].endswith("sha256:built-probe/web")
+
+
+def test_a_name_that_this_very_source_has_is_no_change(tmp_path: Path, built: list[str]) -> None:
+    registry = Played()
+    first = ensure(tmp_path, registry, "name", build=True, rebuild=True)
+    built.clear()
+    again = ensure(tmp_path, registry, "name", build=True, rebuild=True)
+    assert built == []
+    assert {n: r for n, (r, _) in again.items()} == {n: r for n, (r, _) in first.items()}
+    assert {origin for _, origin in again.values()} == {"registry"}
+
+
+def test_a_version_is_never_there_without_what_tells_its_source(
+    tmp_path: Path, built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two pushes, the same command goes on."""
+    registry, push = Played(), images.push
+
+    def killed(reference: str, *rest: Any) -> None:
+        if ":name" in reference:
+            raise KeyboardInterrupt
+        push(reference, *rest)
+
+    monkeypatch.setattr(images, "push", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ensure(tmp_path, registry, "name", build=True, rebuild=True)
+    monkeypatch.setattr(images, "push", push)
+    assert set(ensure(tmp_path, registry, "name", build=True, rebuild=True)) == set(NAMES)
 
 
 def test_looking_builds_and_tags_nothing(tmp_path: Path, built: list[str]) -> None:
@@ -101,9 +127,14 @@ def test_looking_builds_and_tags_nothing(tmp_path: Path, built: list[str]) -> No
     assert "to be built" in found["web"][0]
 
 
-def test_base_images_are_seen_to_before_a_build_only(tmp_path: Path, built: list[str]) -> None:
+def test_a_labs_engine_gets_base_images_before_a_build_only(
+    tmp_path: Path, built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[list[str]] = []
+    monkeypatch.setattr(lab_images, "ensure_all", asked.append)
     registry = Played()
-    ensure(tmp_path, registry, "v1", build=True, bases=asked.append)
-    ensure(tmp_path, registry, "v1", build=True, bases=asked.append)
+    ensure(tmp_path, registry, "v1", build=True, lab=LAB, dry=True)
+    ensure(tmp_path, registry, "v1", build=True, lab=LAB)
+    ensure(tmp_path, registry, "v1", build=True, lab=LAB)
+    ensure(tmp_path, registry, "v2", build=True)
     assert asked == [["python:3.13-slim-trixie"]]

@@ -32,9 +32,9 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         made.append(path)
         return path
 
-    engine._command.cache_clear()
+    engine._client.cache_clear()
     yield make
-    engine._command.cache_clear()
+    engine._client.cache_clear()
 
 
 def test_an_engine_that_answers_is_left_alone(client: Client) -> None:
@@ -51,9 +51,38 @@ def test_no_engine_and_no_rights_to_install_one(client: Client, monkeypatch: pyt
 
 
 def test_no_rights_on_the_socket(client: Client) -> None:
-    client(says='echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1')
+    client(says=DENIED)
     with pytest.raises(SlipwayError, match="usermod -aG docker"):
         engine.ensure(yes=True)
+
+
+DENIED = 'echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1'
+
+
+@pytest.fixture
+def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a sudo in place that hands on no variables, as the real one."""
+    program = tmp_path / "sudo"
+    program.write_text('#!/bin/sh\nshift\nexec env -i PATH="$PATH" ROOT=yes "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(machine, "as_root", lambda: (str(program), "-n"))
+    return program
+
+
+def test_a_user_who_may_use_sudo_reaches_the_engine_through_it(client: Client, sudo: Path) -> None:
+    client(says=f'[ "$ROOT" ] || {{ {DENIED}; }}; echo 20.10.24')
+    assert not engine.by_sudo()
+    engine.ensure()
+    assert engine.by_sudo()
+    assert engine.docker("push", "x").out == "docker0 1 push x\n", "BuildKit is on there as well"
+    engine.ensure()
+
+
+def test_sudo_that_does_not_help_is_not_kept(client: Client, sudo: Path) -> None:
+    client(says=DENIED)
+    with pytest.raises(SlipwayError, match="usermod -aG docker"):
+        engine.ensure()
+    assert not engine.by_sudo()
 
 
 def test_an_engine_that_does_not_answer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

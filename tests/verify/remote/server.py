@@ -24,7 +24,7 @@ UNITS = [
 ]
 PATHS = [
     "/etc/docker/daemon.json",
-    "/etc/ssh/sshd_config.d/00-slipway.conf",
+    "/etc/ssh/sshd_config.d/0-slipway.conf",
     "/var/lib/slipway",
     "/var/lib/slipway/agent",
     "/var/lib/slipway/stacks",
@@ -54,8 +54,9 @@ def parsed(text):
 
 
 def sshd():
+    """Return the settings in effect for root from anywhere: a Match block may say otherwise than the rest."""
     found = {}
-    for line in out("/usr/sbin/sshd", "-T").splitlines():
+    for line in out("/usr/sbin/sshd", "-T", "-C", "user=root,host=client.invalid,addr=192.0.2.1").splitlines():
         key, _, value = line.partition(" ")
         found.setdefault(key, []).append(value)
     return found

@@ -1,0 +1,49 @@
+"""Development: the source mounted in a lab host, an edit that shows by itself, a second deploy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway.lab import engine
+from tests.support import checkout as checkouts
+from tests.support.checkout import Checkout
+from tests.support.site import eventually
+from tests.support.visitor import get
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """A checkout on a machine without Compose: `dev` then runs in a lab host."""
+    engine.ensure()
+    client = tmp_path / "docker"
+    client.write_text(f'#!/bin/sh\n[ "$1" = compose ] && exit 1\nexec {engine._client()} "$@"\n')
+    client.chmod(0o755)
+    made = checkouts.make({"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
+    made.edit("envs/dev.yml", "hosts: 1", "hosts: 1\n  kind: provisioned")
+    yield made
+    made.remove()
+
+
+def test_an_edit_shows_without_another_deploy(checkout: Checkout) -> None:
+    urls = set()
+    for _ in range(2):  # the second finds the secrets' files of the first
+        done = checkout.inv("deploy", "--env", "dev").ok()
+        urls |= {word for word in done.out.split() if word.startswith("http://127.0.0.1:")}
+    (url,) = urls
+    assert get(url, "/health/ready").status == 200
+    assert not shows(url, "awake")
+    checkout.edit("compose/fineasy/api/app/operations.py", '"alive"', '"awake"')
+    eventually(lambda: shows(url, "awake"), within=20)
+    assert get(url, "/health/ready").status == 200
+
+
+def shows(url: str, word: str) -> bool:
+    """Tell whether the front door answers with a word; while the server starts anew it may not answer."""
+    try:
+        return word in get(url, "/health", timeout=2).body
+    except OSError:
+        return False
