@@ -59,7 +59,7 @@ def up(
             raise SlipwayError(
                 f"the lab {name} is somebody else's",
                 seen=f"it belongs to process {have.owner}" if have.owner else "it stays until it is taken down",
-                todo=f"choose another name, or type: inv lab.down --name {name}",
+                todo=f"choose another name, or type: inv lab.down --env {name}",
             )
         if have is None:
             containers.remove_lab(name)
