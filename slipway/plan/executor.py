@@ -103,7 +103,6 @@ def _phase(
         verify(phase.verify)
         return {}
     with report.step(phase.title) as step:
-        report.current().touched = True
 
         def on_host(host: str) -> list[dict[str, Any]]:
             def progress(words: str) -> None:

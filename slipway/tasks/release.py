@@ -9,7 +9,7 @@ from invoke import Collection, Context
 from slipway.tasks import agreed, document, environment, out, seconds, task
 
 if TYPE_CHECKING:
-    from slipway.target.compose.deploy import Outcome
+    from slipway.target.compose.run import Outcome
 
 _FLAGS = ("env", "stack", "yes", "format")
 

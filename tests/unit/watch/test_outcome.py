@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.target.compose import planner
-from slipway.target.compose.deploy import Outcome
+from slipway.target.compose.run import Outcome
 from slipway.watch import outcome
 from tests.support import values
 
