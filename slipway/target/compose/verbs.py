@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import cast, get_args
 
-from slipway.errors import BadInput
+from slipway.errors import BadInput, LeaseHeld
 from slipway.host.verify import Suite
 from slipway.image import build as images
 from slipway.image.registry import RegistryClient
@@ -21,6 +21,7 @@ from slipway.target.compose.deploy import Version
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.proof import proof
 from slipway.target.compose.run import Outcome, begun, carry_out
+from slipway.target.compose.session import HostError
 from slipway.target.compose.workplace import Workplace
 
 
@@ -175,12 +176,22 @@ def lock_show(env: str, stack: str | None) -> str:
 
 
 def lock_freeze(env: str, stack: str | None, message: str | None) -> str:
-    """Freeze deploys with a reason, or (None) end that. Returns words for what was done."""
+    """Freeze deploys with a reason, or (None) end that. Returns words for what was done.
+
+    Raises LeaseHeld where somebody else froze them already.
+    """
     place = _find(env, stack, start=False, secrets=False)
     holder = {"by": workplace.by(), "message": message} if message else None
     with look.first(place) as session:
         freeze = Operation("lease.freeze", "freeze", {"holder": holder})
-        before = session.perform(place.stack.name, [freeze])[0]["before"]
+        try:
+            before = session.perform(place.stack.name, [freeze])[0]["before"]
+        except HostError as error:
+            if not error.lease:
+                raise
+            todo = f"ask them; inv lock.release --env {env} ends that freeze"
+            seen = workplace.tell_lease(error.lease)
+            raise LeaseHeld(error.what, where=f"{place.stack.name} in {env}", seen=seen, todo=todo) from error
     if message:
         return f"deploys of {place.stack.name} to {env} are frozen: {message}"
     return f"the freeze by {before['by']} is over" if before else "there was no freeze"
