@@ -25,19 +25,17 @@ class SlipwayError(Exception):
         super().__init__(self.paragraph())
 
     def paragraph(self) -> str:
-        """Return the whole message: one paragraph, then the lines that were seen, if they are many."""
+        """Return the whole message: one paragraph, which lines that were seen, if they are many, part as a block."""
         head = f"{self.where}: {self.what}" if self.where else self.what
         seen = self.seen.strip()
-        block = "\n" in seen
+        block = [f"    {line}" for line in seen.splitlines()] if "\n" in seen else []
         parts = [head.rstrip(".") + "."]
         if seen and not block:
             parts.append(f"Seen: {seen.rstrip('.')}.")
         if self.serves:
             parts.append(f"Still serving: {self.serves.rstrip('.')}.")
-        if self.todo:
-            parts.append(f"Next: {self.todo.rstrip('.')}.")
-        text = " ".join(parts)
-        return f"{text}\n" + "\n".join(f"    {line}" for line in seen.splitlines()) if block else text
+        todo = [f"Next: {self.todo.rstrip('.')}."] if self.todo else []
+        return "\n".join([" ".join(parts), *block, *todo]) if block else " ".join([*parts, *todo])
 
 
 class BadInput(SlipwayError):

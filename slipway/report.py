@@ -1,11 +1,13 @@
 """The one way to show progress: steps with their times.
 
 On a terminal a step spins and its last words stand beside it; without one each step is a plain line when it ends; in GitHub
-Actions steps are groups and failures annotations. Progress goes to standard error when a task's standard output is a document.
+Actions steps are groups, failures annotations, and the run's page gets a table. Progress and annotations go to standard error
+when a task's standard output is a document.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -13,8 +15,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
+from slipway import streams
 from slipway.settings.redact import clean
 from slipway.settings.units import duration
 
@@ -28,6 +32,7 @@ class Step:
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     outcome: str = ""
+    failed: bool = False
     words: str = ""
     said: list[str] = field(default_factory=list)
     _show: Any = None
@@ -53,6 +58,9 @@ class Reporter:
         self.steps: list[Step] = []
         self.touched = False
         """Whether a host may have been changed by now: an unforeseen error then needs a person."""
+        self.page: list[str] = []
+        """Markdown for the page of a pipeline's run, besides the steps."""
+        self._on_page = 0
         self.actions = os.environ.get("GITHUB_ACTIONS") == "true"
         self.live = self.stream.isatty() and os.environ.get("TERM") != "dumb" and not self.actions
         self._lock = threading.RLock()
@@ -63,7 +71,7 @@ class Reporter:
         """Print a line that stays."""
         with self._lock:
             self._clear()
-            print(clean(text), file=self.stream, flush=True)
+            streams.write(self.stream, clean(text))
             self._draw()
 
     @contextmanager
@@ -74,26 +82,25 @@ class Reporter:
         with self._lock:
             self._open.append(step)
             self._draw()
-        mark = "✓"
         try:
             yield step
         except BaseException:
-            mark = "✗"
+            step.failed = True
             raise
         finally:
             step.seconds = time.monotonic() - step.started
             with self._lock:
                 self._open.remove(step)
                 self.steps.append(step)
-                self._close_step(self._line(mark, step), step)
+                self._close_step(self._line(step), step)
 
     def _close_step(self, line: str, step: Step) -> None:
         if not (self.actions and step.said):
             return self.say(line)
         return self.say("\n".join([f"::group::{line}", *step.said, "::endgroup::"]))
 
-    def _line(self, mark: str, step: Step) -> str:
-        words = f"{mark} {step.title}" + (f": {step.outcome}" if step.outcome else "")
+    def _line(self, step: Step) -> str:
+        words = f"{'✗' if step.failed else '✓'} {step.title}" + (f": {step.outcome}" if step.outcome else "")
         took = duration(step.seconds)
         return f"{words}  ({took})" if not self.live else f"{words}  \x1b[2m{took}\x1b[0m"
 
@@ -114,6 +121,18 @@ class Reporter:
             else:
                 self._status.update(text)
         return None
+
+    def summary(self, head: str) -> str:
+        """Return what happened since the last summary as Markdown: the steps, and what verbs put on the page."""
+        steps, self._on_page = self.steps[self._on_page :], len(self.steps)
+        parts, self.page = self.page, []
+        if steps:
+            rows = [
+                f"| {'✗' if s.failed else '✓'} {_cell(s.title)} | {_cell(s.outcome)} | {duration(s.seconds)} |"
+                for s in steps
+            ]
+            parts = ["\n".join(["| step | outcome | time |", "| --- | --- | --- |", *rows]), *parts]
+        return "\n\n".join([f"### {head}", *parts]) + "\n\n" if parts else ""
 
     def close(self) -> None:
         """Take what is live off the screen."""
@@ -153,10 +172,45 @@ def say(text: str) -> None:
     _current.say(text)
 
 
+def out(answer: Any) -> None:
+    """Print a verb's answer on standard output: words, or a value as the one JSON document."""
+    _current.close()
+    text = clean(answer) if isinstance(answer, str) else json.dumps(_masked(answer), indent=2)
+    streams.write(sys.stdout, text)
+
+
+def _masked(value: Any) -> Any:
+    """Return a JSON value whose texts are free of secrets; its keys stay, whatever a secret is called."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    return [_masked(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def err(text: str) -> None:
+    """Print on standard error, whatever standard output is."""
+    _current.close()
+    streams.write(sys.stderr, clean(text))
+
+
 def failure(paragraph: str) -> None:
     """Print an error's paragraph on standard error; in GitHub Actions as an annotation too."""
-    _current.close()
     paragraph = clean(paragraph)
     if _current.actions:
-        print("::error::" + paragraph.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"), file=sys.stdout)
-    print(paragraph, file=sys.stderr, flush=True)
+        annotation = paragraph.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        streams.write(_current.stream, f"::error::{annotation}")
+    err(paragraph)
+
+
+def summarize(head: str) -> None:
+    """Put what happened since the last summary on the page of a pipeline's run (GITHUB_STEP_SUMMARY), if this is one."""
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    text = clean(_current.summary(head))
+    if page and text:
+        with Path(page).open("a") as file:
+            file.write(text)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+_BRIEF = 20
+"""Lines of a diff that a preview shows."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -16,6 +19,11 @@ class Change:
     host: str
     task: str
     diff: str = ""
+
+    def brief(self) -> list[str]:
+        """Return the first lines of the diff, and how many there are more."""
+        lines = self.diff.splitlines()
+        return lines if len(lines) <= _BRIEF + 1 else [*lines[:_BRIEF], f"… {len(lines) - _BRIEF} more lines"]
 
 
 @dataclass(frozen=True)

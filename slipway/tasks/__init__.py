@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import shlex
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from invoke import Context, Exit
+from invoke import Context, Exit, Task
 from invoke import task as invoke_task
 
+from slipway import streams
 from slipway.errors import SlipwayError
 
 HELP = {
@@ -22,54 +26,109 @@ HELP = {
     "version": "version, a tag in the registry (default: this tree's git revision)",
 }
 
+_BEGUN = time.monotonic()
+streams.be_patient()
 
-def task(*names: str, **more: str) -> Callable[[Callable[..., Any]], Any]:
+
+def task(*names: str, klass: type[Task[Any]] = Task, **more: str) -> Callable[[Callable[..., Any]], Any]:
     """Make a function an Invoke task whose foreseeable failures are a paragraph and an exit code, never a traceback.
 
     Args:
         names: parameters that are described in `HELP`.
+        klass: the kind of Invoke task.
         more: descriptions of the others.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         @functools.wraps(function)
         def body(context: Context, *args: Any, **options: Any) -> None:
+            env = environment(context, options["env"]) if "env" in options else None
             try:
                 code = function(context, *args, **options)
-            except SlipwayError as error:
-                raise _exit(str(error), error.exit_code) from error
-            except KeyboardInterrupt as error:
-                raise _exit("interrupted: `inv status` shows what serves; the same command goes on", 1) from error
             except Exit:
                 raise
-            except Exception as error:
-                raise _unforeseen(error) from error
+            except (Exception, KeyboardInterrupt) as error:
+                raise _failed(error, env) from error
+            _summarize("done" if not code else f"exit code {code}")
             if code:
                 raise Exit(code=int(code))
 
-        return invoke_task(help={**{n: HELP[n] for n in names}, **more})(body)
+        return invoke_task(klass=klass, help={**{n: HELP[n] for n in names}, **more})(body)
 
     return decorate
 
 
-def _exit(message: str, code: int) -> Exit:
+def _failed(error: Exception | KeyboardInterrupt, env: str | None) -> Exit:
+    """Tell an error, and return what ends the process with its exit code."""
     from slipway import report
 
-    if os.environ.get("INVOKE_DEBUG"):
+    told = _paragraph_of(error, report.current().touched)
+    told.todo = told.todo or what_next(told.exit_code, env)
+    if _debugging():
         import traceback
 
-        report.say(traceback.format_exc())
-    report.failure(message)
-    return Exit(code=code)
+        report.err("".join(traceback.format_exception(error)))
+    report.failure(told.paragraph())
+    _summarize(f"exit code {told.exit_code}", told.paragraph())
+    return Exit(code=told.exit_code)
 
 
-def _unforeseen(error: Exception) -> Exit:
+def _paragraph_of(error: Exception | KeyboardInterrupt, touched: bool) -> SlipwayError:
+    """Return an error as what can be told; one that nobody foresaw is 1 before the first change on a host, 5 after."""
+    if isinstance(error, SlipwayError):
+        return error
+    told = SlipwayError("interrupted")
+    if isinstance(error, Exception):
+        told = SlipwayError(f"unforeseen: {type(error).__name__}: {error}")
+        told.todo = "" if touched or _debugging() else f"`{_command('--debug')}` shows where"
+    told.exit_code = 5 if touched else 1
+    return told
+
+
+def what_next(code: int, env: str | None) -> str:
+    """Return what to type after a failure that does not say it itself.
+
+    Args:
+        code: the exit code.
+        env: the environment that was meant; None where the verb has none.
+    """
+    again, look = f"`{_command()}` again", f"`inv status --env {env}`"
+    if code == 5 and env:
+        return f"{look} says what each host serves; mend that, then {again}"
+    if code == 4 and env:
+        return f"mend the cause, then {again}; {look} says what serves"
+    if code == 3 and env:
+        return f"`inv lock.show --env {env}` says who; then {again}"
+    return f"{'correct' if code == 2 else 'mend'} that, then {again}"
+
+
+def _command(*flags: str) -> str:
+    return shlex.join(["inv", *flags, *sys.argv[1:]])
+
+
+def _debugging() -> bool:
+    """Tell whether `inv --debug` or INVOKE_DEBUG was given: either makes Invoke's own log tell all."""
+    return logging.getLogger("invoke").isEnabledFor(logging.DEBUG)
+
+
+def _summarize(how: str, words: str = "") -> None:
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        from slipway import report
+
+        report.current().page += [f"```text\n{words}\n```"] if words else []
+        report.summarize(f"{_command()}: {how}")
+
+
+def out(answer: Any) -> None:
+    """Print a verb's answer: words, or a value as the one JSON document."""
     from slipway import report
 
-    message = (
-        f"unforeseen: {type(error).__name__}: {error}. `inv --debug …` shows where. `inv status` shows what serves."
-    )
-    return _exit(message, 5 if report.current().touched else 1)
+    report.out(answer)
+
+
+def seconds() -> float:
+    """Return how long this command has been running."""
+    return time.monotonic() - _BEGUN
 
 
 def environment(context: Context, env: str) -> str:

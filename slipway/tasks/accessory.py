@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection, Context
 
-from slipway.tasks import agreed, environment, task
+from slipway.tasks import agreed, environment, out, task
 
 
 @task("env", "stack", "plan", "yes")
@@ -16,7 +16,7 @@ def apply(c: Context, env: str = "", stack: str = "", plan: bool = False, yes: b
     from slipway.target.compose import verbs
 
     for line in verbs.accessory_apply(environment(c, env), stack or None, plan_only=plan, yes=agreed(yes)):
-        print(line)
+        out(line)
 
 
 collection = Collection("accessory", apply)

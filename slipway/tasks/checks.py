@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from invoke import Context
 
 from slipway.tasks import agreed, task
+from slipway.tasks.words import WordTask
 
 
 @task(
@@ -27,8 +30,11 @@ def lint(_: Context) -> int:
     return quality.lint()
 
 
+_BENCHMARKS = sorted(p.stem.removeprefix("bench_") for p in Path(__file__).parents[2].glob("tests/bench/bench_*.py"))
+
+
 @task(
-    what="which benchmark, a file tests/bench/bench_<what>.py",
+    klass=WordTask,
     long="as long as docs/benchmarks.md asks for, instead of minutes",
     cold="from nothing as well: empties the engine's build cache and the lab's images",
     document="put the result into docs/benchmarks.md",
@@ -39,3 +45,6 @@ def bench(_: Context, what: str = "deploy", long: bool = False, cold: bool = Fal
 
     flags = {"--long": long, "--cold": cold, "--document": document}
     return quality.bench(what, [flag for flag, given in flags.items() if given])
+
+
+bench.words = {name: f"this one, tests/bench/bench_{name}.py (without a word: deploy)" for name in _BENCHMARKS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Context
 
-from slipway.tasks import agreed, environment, task
+from slipway.tasks import agreed, environment, out, task
 
 
 @task("env", "stack", "plan", "yes")
@@ -16,7 +16,7 @@ def provision(c: Context, env: str = "", stack: str = "", plan: bool = False, ye
     from slipway.target.compose import verbs
 
     for line in verbs.provision(environment(c, env), stack or None, plan_only=plan, yes=agreed(yes)):
-        print(line)
+        out(line)
 
 
 @task("env", "stack", step="one suite: provision, deploy, migrate or rollback (default: all that apply)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Context
 
-from slipway.tasks import agreed, environment, task
+from slipway.tasks import agreed, environment, out, task
 
 _FLAGS = ("env", "stack", "version", "yes")
 
@@ -15,7 +15,7 @@ def build(c: Context, env: str = "", stack: str = "", version: str = "", yes: bo
     from slipway.target.compose import verbs
 
     for line in verbs.build(environment(c, env), stack or None, version or None, push=False, yes=agreed(yes)):
-        print(line)
+        out(line)
 
 
 @task(*_FLAGS)
@@ -28,4 +28,4 @@ def push(c: Context, env: str = "", stack: str = "", version: str = "", yes: boo
     from slipway.target.compose import verbs
 
     for line in verbs.build(environment(c, env), stack or None, version or None, push=True, yes=agreed(yes)):
-        print(line)
+        out(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection, Context
 
-from slipway.tasks import agreed, environment, task
+from slipway.tasks import agreed, environment, out, task
 
 
 @task("env", "yes")
@@ -19,7 +19,7 @@ def up(c: Context, env: str = "", yes: bool = False) -> None:
     assert place  # noqa: S101 - it was started
     key, known = place.access.key_file, place.access.known_hosts
     for host in place.env.hosts:
-        print(f"{host.name}  ssh -i {key} -o UserKnownHostsFile={known} {host.admin}@{host.address}")
+        out(f"{host.name}  ssh -i {key} -o UserKnownHostsFile={known} {host.admin}@{host.address}")
 
 
 @task("env")

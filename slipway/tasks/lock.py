@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection, Context
 
-from slipway.tasks import environment, task
+from slipway.tasks import environment, out, task
 
 
 @task("env", "stack")
@@ -12,7 +12,7 @@ def show(c: Context, env: str = "", stack: str = "") -> None:
     """Show who is deploying, since when, or whether deploys are frozen."""
     from slipway.target.compose import verbs
 
-    print(verbs.lock_show(environment(c, env), stack or None))
+    out(verbs.lock_show(environment(c, env), stack or None))
 
 
 @task("env", "stack", message="why; shown to whoever tries to deploy")
@@ -20,7 +20,7 @@ def acquire(c: Context, message: str, env: str = "", stack: str = "") -> None:
     """Freeze deploys and rollbacks until `lock.release`; needs --message."""
     from slipway.target.compose import verbs
 
-    print(verbs.lock_freeze(environment(c, env), stack or None, message))
+    out(verbs.lock_freeze(environment(c, env), stack or None, message))
 
 
 @task("env", "stack")
@@ -28,7 +28,7 @@ def release(c: Context, env: str = "", stack: str = "") -> None:
     """End a freeze of deploys."""
     from slipway.target.compose import verbs
 
-    print(verbs.lock_freeze(environment(c, env), stack or None, None))
+    out(verbs.lock_freeze(environment(c, env), stack or None, None))
 
 
 collection = Collection("lock", show, acquire, release)

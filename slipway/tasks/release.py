@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from invoke import Collection, Context
 
-from slipway.tasks import agreed, document, environment, task
+from slipway.tasks import agreed, document, environment, out, seconds, task
+
+if TYPE_CHECKING:
+    from slipway.target.compose.run import Outcome
 
 _FLAGS = ("env", "stack", "yes", "format")
 
 
-def _print(outcome: Any, as_json: bool) -> None:
+def _tell(outcome: Outcome, as_json: bool) -> None:
+    from slipway import report
     from slipway.watch import outcome as words
 
-    print(json.dumps(outcome.document(), indent=2) if as_json else words.text(outcome))
-    page = os.environ.get("GITHUB_STEP_SUMMARY")
-    if page:
-        with Path(page).open("a") as file:
-            file.write(words.summary(outcome))
+    took = seconds()
+    out(words.document(outcome, took) if as_json else words.text(outcome, took))
+    report.current().page.append(words.summary(outcome, took))
 
 
 @task(
@@ -54,7 +53,7 @@ def deploy(
     outcome = verbs.deploy(
         environment(c, env), stack or None, version or None, build=build, plan_only=plan, cut=cut, yes=agreed(yes)
     )
-    _print(outcome, as_json)
+    _tell(outcome, as_json)
 
 
 @task(*_FLAGS, "plan", to="release to go back to, see release.list (default: the verified one that was live before)")
@@ -74,7 +73,7 @@ def rollback(
     as_json = document(format)
     from slipway.target.compose import verbs
 
-    _print(verbs.rollback(environment(c, env), stack or None, to or None, plan_only=plan, yes=agreed(yes)), as_json)
+    _tell(verbs.rollback(environment(c, env), stack or None, to or None, plan_only=plan, yes=agreed(yes)), as_json)
 
 
 @task(*_FLAGS, "version", "plan")
@@ -94,7 +93,7 @@ def migrate(
     as_json = document(format)
     from slipway.target.compose import verbs
 
-    _print(verbs.migrate(environment(c, env), stack or None, version or None, plan_only=plan, yes=agreed(yes)), as_json)
+    _tell(verbs.migrate(environment(c, env), stack or None, version or None, plan_only=plan, yes=agreed(yes)), as_json)
 
 
 @task("env", "stack", "format")
@@ -107,7 +106,7 @@ def status(c: Context, env: str = "", stack: str = "", format: str = "text") -> 
     from slipway.watch import status as watch
 
     found = watch.status(environment(c, env), stack or None)
-    print(json.dumps(found, indent=2) if as_json else watch.text(found))
+    out(found if as_json else watch.text(found))
     return 0 if found["healthy"] else 1
 
 
@@ -118,7 +117,7 @@ def list_releases(c: Context, env: str = "", stack: str = "", format: str = "tex
     from slipway.watch import releases
 
     found = releases.entries(environment(c, env), stack or None)
-    print(json.dumps(found, indent=2) if as_json else releases.text(found))
+    out(found if as_json else releases.text(found))
 
 
 collection = Collection("release")

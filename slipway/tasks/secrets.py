@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection, Context
 
-from slipway.tasks import environment, task
+from slipway.tasks import environment, out, task
 
 
 @task("env")
@@ -13,9 +13,9 @@ def init(c: Context, env: str = "") -> None:
     from slipway.settings import load, secrets
 
     done = secrets.init(load.environment(environment(c, env)))
-    print(f"{done.file}: {len(done.made)} values made" + (f" ({', '.join(done.made)})" if done.made else ""))
+    out(f"{done.file}: {len(done.made)} values made" + (f" ({', '.join(done.made)})" if done.made else ""))
     for name in done.to_enter:
-        print(f"still to be entered with inv secrets.edit: {name}")
+        out(f"still to be entered with inv secrets.edit --env {environment(c, env)}: {name}")
 
 
 @task("env")

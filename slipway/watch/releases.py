@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slipway.target.compose import workplace
-from slipway.target.compose.facts import live_release
+from slipway import report
+from slipway.target.compose import look, workplace
+from slipway.target.compose.facts import HostFacts, live_release
 
 
 def entries(env: str, stack: str | None) -> list[dict[str, Any]]:
-    """Return the ledger's entries, newest first; each tells besides whether its release is live, warm or kept."""
-    place = workplace.find(env, stack, start=False)
+    """Return the ledger's entries, newest first; each tells besides whether its release is live, warm, kept or gone.
+
+    Raises:
+        BadInput: settings are wrong, or a host key is.
+        SlipwayError: no host answers. One that does not, among others, is told in a line.
+    """
+    place = workplace.find(env, stack, start=False, secrets=False)
     if place is None:
         return []
-    with workplace.opened(place, prepare=False) as hosts:
-        facts = hosts.facts
-    first = facts[place.env.hosts[0].name]
-    live, warm = live_release(facts), first.left()
-    found = []
-    for entry in reversed(first.raw["ledger"]):
-        release = entry.get("release")
-        state = (
-            "live"
-            if release == live
-            else "warm"
-            if release == warm
-            else "kept"
-            if release in first.releases
-            else "gone"
-        )
-        found.append({**entry, "state": state if release else ""})
-    return found
+    facts, away = look.everywhere(place)
+    if not facts:
+        raise next(iter(away.values()))
+    for name, error in away.items():
+        report.err(f"! {name} is not asked: {error.what}")
+    return told(facts)
 
 
-def text(found: Sequence[dict[str, Any]]) -> str:
-    """Return the list as people read it."""
-    rows = [("at", "verb", "release", "state", "by", "outcome")]
-    rows += [
-        (e["at"][:19].replace("T", " "), e["verb"], e.get("release", ""), e["state"], e["by"], str(e["outcome"])[:80])
-        for e in found
+def told(facts: Mapping[str, HostFacts]) -> list[dict[str, Any]]:
+    """Return the ledger's entries as the first of these hosts has them, see `entries`."""
+    first, live = next(iter(facts.values())), live_release(facts)
+    # A run that was ended at once had no time to say how it ended.
+    return [
+        {"outcome": "interrupted", **entry, "state": _state(entry.get("release"), live, facts)}
+        for entry in reversed(first.raw["ledger"])
     ]
+
+
+def _state(release: str | None, live: str | None, facts: Mapping[str, HostFacts]) -> str:
+    """Return where a release is now; "warm": it takes requests at once, since it still runs on every host."""
+    if release is None:
+        return ""
+    if release == live:
+        return "live"
+    if all(f.running(release) for f in facts.values()):
+        return "warm"
+    return "kept" if any(release in f.releases for f in facts.values()) else "gone"
+
+
+def text(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the list as people read it."""
+    rows = [("at", "verb", "release", "state", "by", "outcome"), *map(_row, found)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join(
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows
     )
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
+    verb, release, state, by = (str(entry.get(key) or "") for key in ("verb", "release", "state", "by"))
+    at = str(entry.get("at", ""))[:19].replace("T", " ")
+    return at, verb, release, state, by, " ".join(str(entry["outcome"]).split())

@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from slipway.errors import BadInput, SlipwayError
-from slipway.target.compose import workplace
+from slipway.errors import SlipwayError
+from slipway.target.compose import look, workplace
 from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.workplace import Workplace
+from slipway.watch import door
 
-_EMPTY: dict[str, Any] = {
-    "id": None,
-    "version": None,
-    "images": {},
-    "activated_at": None,
-    "by": None,
-    "verified": False,
-}
+_OF_RELEASE = ("id", "version", "images", "activated_at", "by", "verified")
 
 
 def status(env: str, stack: str | None) -> dict[str, Any]:
-    """Return the status document of a stack in an environment.
+    """Return the status document of a stack in an environment. No secret is read for it.
 
     Returns:
-        `{env, stack, healthy, release, hosts, lease, backup, url, unfinished, problems}`. `healthy`: the live release's services
-        are healthy on every host, and the router answers. `traffic` is the share (percent) that the router gives now.
+        `{env, stack, healthy, release, hosts, lease, backup, url, frozen, in_progress, unfinished, problems}`. `healthy`: the
+        live release's services are healthy on every host, and the router answers. `traffic` is the share (percent) that the
+        router gives now. A host that can't be reached has a `reason`. `in_progress` is the run of who has the lease,
+        `unfinished` one that was killed.
 
     Raises:
         BadInput: settings are wrong, or a host key is.
     """
-    place = workplace.find(env, stack, start=False)
+    place = workplace.find(env, stack, start=False, secrets=False)
     if place is None:
-        return _document(
-            env, stack or "", {}, None, [f"the lab of {env} is not up: inv deploy --env {env} starts it"], ""
-        )
-    try:
-        with workplace.opened(place, prepare=False) as hosts:
-            facts = dict(hosts.facts)
-    except BadInput:
-        raise
-    except SlipwayError as error:
-        return _document(env, place.stack.name, {}, place, [str(error)], place.url)
+        problem = f"the lab of {env} is not up: inv deploy --env {env} starts it"
+        return _document(env, stack or "", None, {}, {}, [problem])
+    facts, away = look.everywhere(place)
+    live = live_release(facts)
     problems = [p for f in facts.values() for p in _problems(f)]
-    if live_release(facts):
-        problems += _front_door(place)
-    return _document(env, place.stack.name, facts, place, problems, place.url)
+    if live:
+        problems += door.problems(place.url, _recorded(facts, live))
+    return _document(env, place.stack.name, place, facts, away, problems)
 
 
 def _problems(facts: HostFacts) -> list[str]:
@@ -59,53 +47,58 @@ def _problems(facts: HostFacts) -> list[str]:
     return [] if facts.is_whole(live) else [f"{facts.host}: release {live} is not whole, or shares traffic"]
 
 
-def _front_door(place: Workplace) -> list[str]:
-    """Return what is wrong with the front door as seen from here: [] where it answers."""
-    routed = [s for s in place.stack.of_role("app") if s.route and s.health]
-    if not routed:
-        return []
-    health = routed[0].health
-    path = health.ready if health else "/"
-    parts = urlsplit(place.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=5)
-    try:
-        # A lab's address is this machine's: the router knows the stack by its name.
-        connection.request("GET", path, headers={"Host": place.entry.domain} if place.entry.domain else {})
-        answer = connection.getresponse()
-        body = answer.read(500).decode(errors="replace")
-        return [] if answer.status == 200 else [f"{place.url}{path} answers {answer.status}: {body}"]
-    except OSError as error:
-        return [f"{place.url}{path} does not answer: {error}"]
-    finally:
-        connection.close()
+def _recorded(facts: Mapping[str, HostFacts], release: str) -> Mapping[str, Any]:
+    """Return what is recorded of a release, by the first of the hosts that has it."""
+    return next((f.releases[release] for f in facts.values() if release in f.releases), {})
 
 
 def _document(
-    env: str, stack: str, facts: Mapping[str, HostFacts], place: Workplace | None, problems: list[str], url: str
+    env: str,
+    stack: str,
+    place: Workplace | None,
+    facts: Mapping[str, HostFacts],
+    away: Mapping[str, SlipwayError],
+    problems: list[str],
 ) -> dict[str, Any]:
-    live = live_release(facts) if facts else None
-    first = next(iter(facts.values()), None)
-    meta = first.releases.get(live or "", {}) if first else {}
-    release = {**_EMPTY, **{k: meta.get(k) for k in _EMPTY if k in meta}} if live else None
-    names = [h.name for h in place.env.hosts] if place else []
+    live = live_release(facts)
+    hosts = [h.name for h in place.env.hosts] if place else []
+    # The lease is the first host's: where that is away, nobody knows.
+    first = facts[hosts[0]].raw if hosts and hosts[0] in facts else {}
+    run = next((f.raw["unfinished"] for f in facts.values() if f.raw["unfinished"]), None)
+    lease = first.get("lease")
+    goes_on = bool(run and lease and run.get("fence") == lease.get("fence"))
+    problems = [*(f"{name} cannot be reached: {_reason(e)}" for name, e in away.items()), *problems]
     return {
         "env": env,
         "stack": stack,
         "healthy": bool(live) and not problems,
-        "release": release,
-        "hosts": [_host(name, facts.get(name)) for name in names],
-        "lease": first.raw["lease"] if first else None,
-        "frozen": first.raw["frozen"] if first else None,
+        "release": _release(live, _recorded(facts, live)) if live else None,
+        "hosts": [_away(name, away[name]) if name in away else _host(name, facts[name]) for name in hosts],
+        "lease": lease,
+        "frozen": first.get("frozen"),
         "backup": {"last": None, "age_s": None},
-        "unfinished": first.raw["unfinished"] if first else None,
+        "in_progress": run if goes_on else None,
+        "unfinished": None if goes_on else run,
         "problems": problems,
-        "url": url,
+        "url": place.url if place else "",
     }
 
 
-def _host(name: str, facts: HostFacts | None) -> dict[str, Any]:
-    if facts is None:
-        return {"name": name, "reachable": False, "services": []}
+def _release(live: str, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    known = {key: recorded.get(key) for key in _OF_RELEASE}
+    digests = {service: image.partition("@")[2] for service, image in (known["images"] or {}).items()}
+    return {**known, "id": live, "images": digests, "verified": bool(known["verified"])}
+
+
+def _reason(error: SlipwayError) -> str:
+    return " ".join(f"{error.what} ({error.seen})".split()) if error.seen else error.what
+
+
+def _away(name: str, error: SlipwayError) -> dict[str, Any]:
+    return {"name": name, "reachable": False, "reason": _reason(error), "services": []}
+
+
+def _host(name: str, facts: HostFacts) -> dict[str, Any]:
     shares = facts.shares() if facts.router["answers"] else {}
     services = [
         {
@@ -129,20 +122,29 @@ def text(found: Mapping[str, Any]) -> str:
     lines = [head]
     if release:
         lines.append(f"  release  {release['id']}, since {release['activated_at']}, by {release['by']}")
-    lines.append(f"  url      {found['url']}")
+    if found["url"]:
+        lines.append(f"  url      {found['url']}")
     for host in found["hosts"]:
         lines.append(f"  {host['name']}" + ("" if host["reachable"] else "  cannot be reached"))
         for service in host["services"]:
             share = "" if service["traffic"] is None else f"{service['traffic']:g} %"
             words = (service["container"], service["state"], service["health"], share)
             lines.append("    " + "  ".join(words).rstrip())
+    return "\n".join([*lines, *_runs(found), *(f"  ! {p}" for p in found["problems"])])
+
+
+def _runs(found: Mapping[str, Any]) -> list[str]:
+    """Return lines for what is going on: who has the lease, a freeze, a run that goes on or was killed."""
+    lines = []
     if found["lease"]:
         lines.append(f"  lease    {workplace.tell_lease(found['lease'])}")
     if found["frozen"]:
         lines.append(f"  frozen   {workplace.tell_lease(found['frozen'])}")
-    if found["unfinished"]:
-        run = found["unfinished"]
+    if run := found["in_progress"]:
+        lines.append(f"  in progress: {run['verb']} by {run['by']} since {run['at']}, at {run['in_hand']}")
+    if run := found["unfinished"]:
+        again = f"`inv deploy --env {found['env']}` goes on"
         lines.append(
-            f"  unfinished: {run['verb']} by {run['by']} since {run['at']} stopped at {run['in_hand']}; `inv deploy` goes on"
+            f"  unfinished: {run['verb']} by {run['by']} since {run['at']} stopped at {run['in_hand']}; {again}"
         )
-    return "\n".join(lines + [f"  ! {p}" for p in found["problems"]])
+    return lines

@@ -48,7 +48,9 @@ def test_a_host_that_cannot_be_reached(probe: Site, tmp_path: Path) -> None:
         assert f"app1 (127.0.0.1:{port})" in failed.err
         status = probe.checkout.inv("status", "--env", "rented", "--format", "json", **home)
     assert status.code == 1
-    assert status.json()["hosts"] == [{"name": "app1", "reachable": False, "services": []}]
+    (host,) = status.json()["hosts"]
+    assert (host["name"], host["reachable"], host["services"]) == ("app1", False, [])
+    assert "reached over SSH" in host["reason"]
     assert not status.json()["healthy"]
 
 

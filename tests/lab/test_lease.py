@@ -29,7 +29,10 @@ def test_a_second_deployer_is_told_who_has_the_lease(probe: Site) -> None:
         assert getpass.getuser() in second.err
         assert "inv deploy --env lab" in second.err, "it says which command"
         shown = probe.inv("lock.show").ok()
+        status = probe.status()
         first.result().exits(1)
+    assert status["in_progress"]["by"].startswith(getpass.getuser())
+    assert status["unfinished"] is None
     assert re.search(rf"held by {getpass.getuser()}@\S+, since 20\d\d-", shown.out)
     visitor.happy()
     assert probe.live() == live

@@ -53,6 +53,20 @@ def test_a_plan_of_nothing(probe: Site) -> None:
     assert probe.footprint() == before
 
 
+def test_a_plan_as_a_document(probe: Site) -> None:
+    stacks.behave(probe.checkout, "planned for a program")
+    stacks.plant(probe.checkout, probe.env, probe.stack, token="a-planned-token-0816")
+    planned = probe.deploy("--plan", "--format", "json").ok()
+    plan = planned.json()["plan"]
+    assert {"image", "secret"} <= {c["what"] for c in plan["changes"]}
+    titles = [p["title"] for p in plan["phases"]]
+    assert titles[:2] == ["Prepare hosts", "Migrate"]
+    (host,) = plan["phases"][0]["hosts"]
+    assert host["name"] == "app1"
+    assert f"write release {planned.json()['release']}" in host["operations"]
+    assert "a-planned-token-0816" not in planned.text
+
+
 def test_json_is_one_document(probe: Site) -> None:
     """With `--format json` standard output is one document; progress goes to standard error."""
     stacks.behave(probe.checkout, "json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -107,6 +108,8 @@ def test_drift_of_a_host_is_found_and_repaired(probe: Site) -> None:
         finds(probe, "provision", *[words for _, words in BROKEN.values()])
         plan = probe.inv("provision", "--plan").ok()
         assert "nothing would change" not in plan.out
+        assert re.search(r'^    - .*"live-restore": false', plan.out, re.M), "with what differs"
+        assert re.search(r'^    \+ .*"live-restore": true', plan.out, re.M)
         probe.inv("provision").ok()
         probe.inv("verify", "--step", "provision").ok()
     visitor.happy()

@@ -93,7 +93,18 @@ def test_a_host_that_is_away_is_named(pair: Site) -> None:
         assert pair.live() == live
         status = pair.inv("status", "--format", "json")
         assert status.code == 1
-        assert not status.json()["healthy"]
+        found = status.json()
+        assert not found["healthy"]
+        assert found["release"]["id"] == live, "the host that answers is shown"
+        near, away = found["hosts"]
+        assert near["reachable"]
+        assert {s["traffic"] for s in near["services"] if s["release"] == live and s["service"] == "web"} == {100.0}
+        assert (away["name"], away["reachable"]) == ("app2", False)
+        assert "reached over SSH" in away["reason"]
+        assert pair.inv("lock.show").ok().out.strip() == "free", "the first host keeps the lease"
+        listed = pair.inv("release.list")
+        assert live in listed.ok().out
+        assert "app2 is not asked" in listed.err
     finally:
         pair.on("systemctl", "start", "ssh.service", host="app2")
     eventually(lambda: pair.inv("status").code == 0, within=20)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import cast, get_args
 
-from slipway.errors import BadInput
+from slipway.errors import BadInput, LeaseHeld
 from slipway.host.verify import Suite
 from slipway.image import build as images
 from slipway.image.registry import RegistryClient
@@ -14,18 +14,19 @@ from slipway.image.source import tree_version
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation
 from slipway.settings import load
-from slipway.target.compose import accessories, planner, workplace
+from slipway.target.compose import accessories, look, planner, workplace
 from slipway.target.compose import deploy as deploying
 from slipway.target.compose import rollback as going_back
 from slipway.target.compose.deploy import Version
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.proof import proof
 from slipway.target.compose.run import Outcome, begun, carry_out
+from slipway.target.compose.session import HostError
 from slipway.target.compose.workplace import Workplace
 
 
-def _find(env: str, stack: str | None, *, yes: bool, start: bool = True) -> Workplace:
-    place = workplace.find(env, stack, yes=yes, start=start)
+def _find(env: str, stack: str | None, *, yes: bool = False, start: bool = True, secrets: bool = True) -> Workplace:
+    place = workplace.find(env, stack, yes=yes, start=start, secrets=secrets)
     if place is None:
         raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
     return place
@@ -110,28 +111,30 @@ def provision(env: str, stack: str | None, *, plan_only: bool, yes: bool) -> Ite
     from slipway.host import inventory
     from slipway.host import provision as provisioning
 
-    place = _find(env, stack, yes=yes, start=not plan_only)
+    place = _find(env, stack, yes=yes, start=not plan_only, secrets=False)
     if not plan_only:
         workplace.provision(place)
         return
     ports = inventory.internal_ports(workplace.all_stacks(place))
     keys = place.access
     found = provisioning.preview(place.env, key_file=keys.key_file, known_hosts=keys.known_hosts, ports=ports)
-    yield from (f"{c.host}  {c.task}" for c in found.changes)
+    for change in found.changes:
+        yield f"{change.host}  {change.task}"
+        yield from (f"    {line}" for line in change.brief())
     if not found.changes:
         yield "nothing would change"
 
 
 def verify(env: str, stack: str | None, step: str | None) -> None:
     """Run the Testinfra suites by hand: one step, or all that apply. Raises SlipwayError for the first that fails."""
-    place = _find(env, stack, yes=False, start=False)
+    if step and step not in get_args(Suite):
+        raise BadInput(f"there is no step {step}", todo=f"use one of {', '.join(get_args(Suite))}")
+    place = _find(env, stack, start=False, secrets=False)
     with workplace.opened(place, prepare=False) as hosts:
         live = live_release(hosts.facts)
         meta = dict(hosts.facts[place.env.hosts[0].name].releases.get(live or "", {}))
     applying = ["provision", *(["deploy"] if live else []), *(["migrate"] if live and place.stack.migrate else [])]
     for name in [step] if step else applying:
-        if name not in get_args(Suite):
-            raise BadInput(f"there is no step {name}", todo=f"use one of {', '.join(get_args(Suite))}")
         if name == "provision":
             workplace.verify_hosts(place)
         elif live is None:
@@ -165,9 +168,9 @@ def accessory_apply(env: str, stack: str | None, *, plan_only: bool, yes: bool) 
 
 def lock_show(env: str, stack: str | None) -> str:
     """Return words for who has the lease, and whether deploys are frozen."""
-    place = _find(env, stack, yes=False, start=False)
-    with workplace.opened(place, prepare=False) as hosts:
-        facts = hosts.facts[place.env.hosts[0].name].raw
+    place = _find(env, stack, start=False, secrets=False)
+    with look.first(place) as session:
+        facts = look.facts(place, session).raw
     words = []
     if facts["lease"]:
         words.append(f"held by {workplace.tell_lease(facts['lease'])} on {facts['lease'].get('machine')}")
@@ -177,12 +180,22 @@ def lock_show(env: str, stack: str | None) -> str:
 
 
 def lock_freeze(env: str, stack: str | None, message: str | None) -> str:
-    """Freeze deploys with a reason, or (None) end that. Returns words for what was done."""
-    place = _find(env, stack, yes=False, start=False)
+    """Freeze deploys with a reason, or (None) end that. Returns words for what was done.
+
+    Raises LeaseHeld where somebody else froze them already.
+    """
+    place = _find(env, stack, start=False, secrets=False)
     holder = {"by": workplace.by(), "message": message} if message else None
-    with workplace.opened(place, prepare=False) as hosts:
+    with look.first(place) as session:
         freeze = Operation("lease.freeze", "freeze", {"holder": holder})
-        before = hosts.sessions[place.env.hosts[0].name].perform(place.stack.name, [freeze])[0]["before"]
+        try:
+            before = session.perform(place.stack.name, [freeze])[0]["before"]
+        except HostError as error:
+            if not error.lease:
+                raise
+            todo = f"ask them; inv lock.release --env {env} ends that freeze"
+            seen = workplace.tell_lease(error.lease)
+            raise LeaseHeld(error.what, where=f"{place.stack.name} in {env}", seen=seen, todo=todo) from error
     if message:
         return f"deploys of {place.stack.name} to {env} are frozen: {message}"
     return f"the freeze by {before['by']} is over" if before else "there was no freeze"

@@ -95,7 +95,13 @@ def by() -> str:
 
 
 def find(
-    env_name: str, stack_name: str | None, *, yes: bool = False, start: bool = True, mounts: Sequence[Path] = ()
+    env_name: str,
+    stack_name: str | None,
+    *,
+    yes: bool = False,
+    start: bool = True,
+    mounts: Sequence[Path] = (),
+    secrets: bool = True,
 ) -> Workplace | None:
     """Return the workplace of an environment; a lab environment's lab is started.
 
@@ -105,6 +111,7 @@ def find(
         yes: agree to installing a container engine.
         start: start the lab where it does not run; otherwise None is returned for a lab that is not there.
         mounts: folders of this machine that a lab's hosts see at the same path.
+        secrets: read the secrets, which needs the vault's password; verbs that give none to a host do without.
 
     Raises:
         BadInput: settings or stack are wrong, secrets are missing or can't be opened.
@@ -119,11 +126,16 @@ def find(
         access = Access(Path(lab.key_file), Path(lab.known_hosts))
     else:
         access = Access(None, load.root() / "envs" / "known_hosts")
+    values, password = _secrets(env, stack) if secrets else ({}, None)
+    return Workplace(env, entry, stack, access, values, password, lab)
+
+
+def _secrets(env: Environment, stack: Stack) -> tuple[dict[str, str], str | None]:
     from slipway.settings import secrets
 
     values = {name: secret.reveal() for name, secret in secrets.read(env, stack).items()}
-    password = secrets.registry_password(env) if env.registry and env.registry.username else None
-    return Workplace(env, entry, stack, access, values, password.reveal() if password else None, lab)
+    password = secrets.registry_password(env)
+    return values, password.reveal() if password else None
 
 
 def _lab(env: Environment, yes: bool, start: bool, mounts: Sequence[Path]) -> LabState | None:
@@ -205,9 +217,14 @@ def opened(place: Workplace, *, prepare: bool, look: bool = True) -> Iterator[Op
                     return
         except LoginRefused as error:
             if not may_provision:
-                todo = f"inv provision --env {place.env.name}"
-                raise SlipwayError(error.what, where=error.where, seen=error.seen, todo=todo) from error
+                raise unprovisioned(place, error) from error
         provision(place)
+
+
+def unprovisioned(place: Workplace, error: LoginRefused) -> SlipwayError:
+    """Return the error of a host that has not been provisioned, with what to type."""
+    todo = f"inv provision --env {place.env.name}"
+    return SlipwayError(error.what, where=error.where, seen=error.seen, todo=todo)
 
 
 def _outdated(place: Workplace, about: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -35,6 +35,13 @@ def test_a_state_is_shown_as_a_difference_too() -> None:
     assert '+ "mode": "0750",' in text.splitlines()
 
 
+def test_a_preview_shows_the_first_lines_of_a_difference() -> None:
+    assert Change("app1", "Settings", "-b\n+c").brief() == ["-b", "+c"]
+    long = Change("app1", "Settings", "\n".join(f"+{n}" for n in range(100))).brief()
+    assert (len(long), long[0], long[-1]) == (21, "+0", "… 80 more lines")
+    assert Change("app1", "Packages").brief() == []
+
+
 def test_nothing_that_differs_is_no_text() -> None:
     assert render({"before": "", "after": ""}) == ""
     assert render({"prepared": " +acl\n"}) == "+acl"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from slipway import report
 from slipway.errors import BadInput, NeedsPerson, RolledBack, SlipwayError
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation, Phase, Plan
@@ -71,6 +73,22 @@ def test_all_goes_well() -> None:
     assert seen == ["deploy"]
     assert host.fences == {5}
     assert results["Start"]["app1"] == [{"kind": "up"}]
+
+
+def test_hosts_count_as_touched_from_the_first_phase_on() -> None:
+    """An unforeseen error before that is exit code 1, after it 5."""
+    report.use(io.StringIO())
+    seen: list[bool] = []
+
+    class Looking(Host):
+        def perform(self, *args: Any, **options: Any) -> list[dict[str, Any]]:
+            seen.append(report.current().touched)
+            return super().perform(*args, **options)
+
+    assert not report.current().touched
+    execute(plan(), {"app1": Looking()}, 1)
+    assert seen == [True] * 4
+    report.use(io.StringIO())
 
 
 def test_before_the_switch_it_is_undone() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
 
 import pytest
-from invoke import Collection, Program, Task
+from invoke import Collection, Context, ParseError, Program, Task
 from invoke.parser import Parser
 
 from slipway.settings.load import root
@@ -85,6 +86,34 @@ def test_an_environment_is_chosen_the_same_way(name: str) -> None:
 @pytest.mark.parametrize("name", ["deploy", "rollback", "migrate", "provision", "accessory.apply"])
 def test_what_changes_hosts_can_be_planned(name: str) -> None:
     assert "plan" in {a.name for a in commands(namespace())[name].get_arguments()}
+
+
+def called(*argv: str) -> list[tuple[str, dict[str, object]]]:
+    """Return the tasks that a command line runs, with what they are given."""
+    program = Program(namespace=namespace(), name="inv")
+    program.create_config()
+    program.parse_core(["inv", *argv])
+    program.parse_collection()
+    program.parse_tasks()
+    return [(task.name, {k: v for k, v in task.as_kwargs.items() if v}) for task in program.tasks]
+
+
+def test_a_benchmark_is_a_bare_word_that_may_be_left_out() -> None:
+    assert called("bench") == [("bench", {})]
+    assert called("bench", "deploy", "--long", "lint") == [("bench", {"deploy": True, "long": True}), ("lint", {})]
+    with pytest.raises(ParseError, match="No idea what 'nonsense' is"):
+        called("bench", "nonsense")
+    assert re.search(r"^  deploy  ", said("--help", "bench"), re.M), "the help names them"
+
+
+def test_a_benchmark_is_run_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[object, ...]] = []
+    monkeypatch.setattr("slipway.quality.bench", lambda what, flags: ran.append((what, flags)) or 0)
+    bench = namespace()["bench"]
+    bench.words = {**bench.words, "faults": "another"}
+    bench(Context(), long=True, deploy=False, faults=False)
+    bench(Context(), cold=True, deploy=False, faults=True)
+    assert ran == [("deploy", ["--long"]), ("faults", ["--cold"])]
 
 
 def test_the_list_is_short_sentences() -> None:
