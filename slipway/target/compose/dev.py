@@ -71,10 +71,8 @@ def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> O
     engine.ensure(yes)
     values = {name: secret.reveal() for name, secret in secrets.read(env, stack).items()}
     folder = Path(stack.folder)
-    overlay = folder / "compose.dev.yaml"
     where, port, tags = _machine(env, entry, stack) if has_compose() else _lab_host(env, entry, stack)
-    document = _document(entry, stack, tags)
-    files = [_write(env, stack, document, values), *([overlay] if overlay.exists() else [])]
+    files = _write(env, stack, _document(entry, stack, tags), values)
     project = f"{stack.name}-{env.name}"
     first = len(report.current().steps)
 
@@ -95,6 +93,9 @@ def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> O
             where.compose(
                 project, files, folder, "run", "--rm", "--no-deps", "-T", stack.migrate.service, *stack.migrate.command
             )
+    for job in stack.of_role("job"):
+        with report.step(f"Run {job.name}"):
+            where.compose(project, files, folder, "run", "--rm", "--no-deps", "-T", job.name)
     up("Start " + ", ".join(s.name for s in stack.of_role("app")))
     steps = [(s.title, s.seconds) for s in report.current().steps[first:]]
     return Outcome("deploy", env.name, stack.name, "development", None, True, f"http://127.0.0.1:{port}", None, steps)
@@ -154,14 +155,17 @@ def _document(entry: StackEntry, stack: Stack, tags: dict[str, str]) -> dict[str
     return document
 
 
-def _write(env: Environment, stack: Stack, document: dict[str, Any], secrets: dict[str, str]) -> Path:
+def _write(env: Environment, stack: Stack, document: dict[str, Any], secrets: dict[str, str]) -> list[Path]:
+    """Write secrets and Compose files, and return the latter: the document, and the stack's compose.dev.yaml on top."""
     folder = _state() / stack.name
     (folder / "secrets").mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for name, value in secrets.items():
         path = folder / "secrets" / name
+        path.unlink(missing_ok=True)  # not even its owner may write it
         path.write_text(value)
         path.chmod(0o444)  # containers' users read it; the folder is closed to everybody else on this machine
-    path = folder / f"compose.{env.name}.yaml"
-    path.write_text(render.as_yaml(document))
-    return path
+    texts = {f"compose.{env.name}.yaml": document, f"compose.{env.name}.dev.yaml": stack.overlay}
+    for name, content in texts.items():
+        (folder / name).write_text(render.as_yaml(content))
+    return [folder / name for name, content in texts.items() if content]
