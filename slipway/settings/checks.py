@@ -22,6 +22,7 @@ def environment(file: YamlFile, root: FilePath, problems: Problems) -> None:
     """Check hosts, lab, registry and stacks of one environment file against each other."""
     hosts = list(entries(file, "hosts"))
     _machines(file, problems)
+    _development(file, problems)
     _unique(
         file, problems, hosts, key="name", identity=lambda host: host.get("name"), words="another host has this name"
     )
@@ -78,6 +79,22 @@ def _machines(file: YamlFile, problems: Problems) -> None:
     password = data.get("vault_password")
     if isinstance(password, dict) and (password.get("file") is None) == (password.get("command") is None):
         file.problem(problems, ("vault_password",), "should have either a file or a command")
+
+
+def _development(file: YamlFile, problems: Problems) -> None:
+    """Note what has no effect in an environment for development: it has neither releases nor a router."""
+    if file.data.get("development") is not True:
+        return
+    if file.data.get("hosts"):
+        file.problem(problems, ("hosts",), "development is for this machine: give `lab: {}` instead")
+    for key in ("keep_warm", "keep_releases", "max_draining", "settle"):
+        if key in file.data:
+            file.problem(problems, (key,), "has no effect with development, where there are no releases: leave it out")
+    for at, stack in entries(file, "stacks"):
+        if "domain" in stack:
+            file.problem(problems, (*at, "domain"), "has no effect with development, where there is no router")
+        if "replicas" in stack:
+            file.problem(problems, (*at, "replicas"), "has no effect with development: write it in compose.dev.yaml")
 
 
 def _ssh_address(host: dict[str, Any]) -> Any:

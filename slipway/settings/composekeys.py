@@ -26,6 +26,13 @@ SERVICE = frozenset(
 )
 
 SERVICE_REFUSED = {
+    "attach": "a release runs in the background; `docker logs` shows what it says",
+    "cpu_count": "is for Windows containers",
+    "cpu_percent": "is for Windows containers",
+    "credential_spec": "is for Windows containers",
+    "isolation": "is for Windows containers",
+    "platform": "images are built for the machine that builds them, and run as they are",
+    "pull_policy": "images are pulled before the release starts, by digest",
     "container_name": "two releases run side by side: Compose has to name the containers",
     "links": "services find each other by name on the stack's network",
     "external_links": "services find each other by name on the stack's network",
@@ -41,6 +48,14 @@ SERVICE_REFUSED = {
     "scale": "write deploy.replicas",
     "volumes_from": "name the volume in both services",
 }
+
+DEPLOY = frozenset({"replicas", "resources", "restart_policy"})
+
+DEPLOY_SWARM = frozenset({"endpoint_mode", "labels", "mode", "placement", "rollback_config", "update_config"})
+"""Keys below `deploy:` that Compose reads and leaves to Swarm."""
+
+RESOURCES = {"limits": frozenset({"cpus", "memory", "pids"}), "reservations": frozenset({"devices", "memory"})}
+"""What Compose takes below `deploy.resources`."""
 
 BUILD = frozenset({"context", "dockerfile", "target", "args"})
 

@@ -6,42 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from slipway.settings import patterns
+from slipway.settings.patterns import Address, Name, PublicKey, RegistryPath, ShortName, UrlPath, User
 from slipway.settings.units import parse_duration
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 """A duration: written `90`, `90s`, `10m`, `1h30m`; kept in seconds."""
 
-_NAME = r"^[a-z][a-z0-9-]{0,40}$"
-_ADDRESS = r"^[A-Za-z0-9][A-Za-z0-9.:_%-]*$"
-_USER = r"^[a-z_][a-z0-9_-]{0,31}$"
-_DOMAIN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
-_REGISTRY = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*$"
-_PREFIX = r"^/[A-Za-z0-9._~/-]*$"
-_PUBLIC_KEY = r"^(ssh|ecdsa|sk-ssh|sk-ecdsa)-[!-~]+ [!-~]+( [ -~]*)?$"
-_URL_PATH = r"^/[!-~]*$"
-
-PATTERNS = {
-    _NAME: "a short name: a lower-case letter, then letters, digits and hyphens",
-    _ADDRESS: "a DNS name or an IP address",
-    _USER: "a user's name: lower-case letters, digits, hyphens",
-    _DOMAIN: "a host name in lower case",
-    _REGISTRY: "host[:port][/path] in lower case, without https://",
-    _PREFIX: "a path that starts with /, of letters, digits and . _ ~ - /",
-    _PUBLIC_KEY: "an SSH public key, as a .pub file has it",
-    _URL_PATH: "a path that starts with /, without spaces",
-}
-"""What each pattern asks for, in words that follow "should be"."""
-
-Name = Annotated[str, Field(pattern=_NAME)]
-"""A name that is safe in container, project and file names."""
-
-Address = Annotated[str, Field(pattern=_ADDRESS)]
-"""Where SSH connects to: never an option (no leading hyphen), never a second word."""
-
-User = Annotated[str, Field(pattern=_USER)]
-RegistryPath = Annotated[str, Field(pattern=_REGISTRY)]
-PublicKey = Annotated[str, Field(pattern=_PUBLIC_KEY)]
-UrlPath = Annotated[str, Field(pattern=_URL_PATH)]
+MOST_REPLICAS = 99
+"""With names of stacks and services this short, a container's name always is one that DNS can look up."""
 
 
 class Model(BaseModel):
@@ -129,15 +102,15 @@ class VaultPassword(Model):
 class StackEntry(Model):
     """What an environment says about one stack."""
 
-    name: Name = Field(description="the folder below compose/", examples=["fineasy"])
+    name: ShortName = Field(description="the folder below compose/ (20 letters at most)", examples=["fineasy"])
     domain: str | None = Field(
         default=None,
-        pattern=_DOMAIN,
+        pattern=patterns.DOMAIN,
         description="host name the router answers to (default: any)",
         examples=["www.example.com"],
     )
     port: int = Field(default=80, ge=1, le=65535, description="port of the front door on each host", examples=[8080])
-    replicas: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    replicas: dict[str, Annotated[int, Field(ge=1, le=MOST_REPLICAS)]] = Field(
         default_factory=dict, description="replicas per service, over the stack's own", examples=[{"api": 4}]
     )
     settings: dict[str, str] = Field(
@@ -200,7 +173,7 @@ class Build(Model):
 class Route(Model):
     """How the router finds a service."""
 
-    path: str = Field(default="/", pattern=_PREFIX, description="path prefix", examples=["/api"])
+    path: str = Field(default="/", pattern=patterns.PREFIX, description="path prefix", examples=["/api"])
     port: int = Field(ge=1, le=65535, description="port the service listens on", examples=[8000])
     timeout: Seconds = Field(default=60.0, description="longest silence of an answer", examples=["60s"])
 
@@ -276,17 +249,18 @@ class Smoke(Model):
 class Stack(Model):
     """A system: `compose/<name>/compose.yaml`, read and validated."""
 
-    name: Name
+    name: str
     folder: str = Field(description="absolute path of compose/<name>")
     services: tuple[Service, ...]
     migrate: Migration | None = None
     smoke: tuple[Smoke, ...] = ()
     volumes: dict[str, Any] = Field(default_factory=dict, description="Compose's top-level volumes")
     secrets: tuple[str, ...] = Field(default=(), description="names of the secrets that services use")
+    overlay: dict[str, Any] = Field(default_factory=dict, description="compose.dev.yaml, for development")
 
     def of_role(self, role: str) -> tuple[Service, ...]:
-        """Return the services of one role, in phase order, then by name."""
-        return tuple(sorted((s for s in self.services if s.role == role), key=lambda s: (s.phase, s.name)))
+        """Return the services of one role, in phase order, then as the file has them."""
+        return tuple(sorted((s for s in self.services if s.role == role), key=lambda s: s.phase))
 
     def service(self, name: str) -> Service:
         """Return the service called `name`. Raise KeyError if there is none."""

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path as FilePath
-from typing import Any, Literal, cast
+from typing import Any
 
-from slipway.settings import composekeys, validate
-from slipway.settings.model import Build, Service
+from slipway.settings import composekeys, roles, validate
+from slipway.settings.model import MOST_REPLICAS, Build, Service
+from slipway.settings.patterns import PATTERNS, SHORT_NAME
 from slipway.settings.problems import Path, Problems, nearest
 from slipway.settings.xslipway import ServiceExtras
 from slipway.settings.yamlfile import YamlFile
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _IMAGE = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._:/-]*?)(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
 _USER = re.compile(r"\d+(:\d+)?")
 _OURS = ("SLIPWAY_RELEASE", "SLIPWAY_VERSION")
-
-Role = Literal["app", "accessory", "job"]
-
-
-def role_of(raw: Any) -> Role:
-    """Return the role of a service with this Compose section, as far as it can be told where the section is wrong."""
-    if not isinstance(raw, dict):
-        return "app"
-    extras = raw.get("x-slipway")
-    said = extras.get("role") if isinstance(extras, dict) else None
-    if said in ("app", "accessory", "job"):
-        return cast(Role, said)
-    return "app" if "build" in raw else "accessory"
+_OUR_LABELS = ("slipway.", "com.docker.compose.")
 
 
 class ServiceReader:
@@ -54,8 +42,8 @@ class ServiceReader:
         """Return the service `name` with the Compose section `raw` (interpolated), None if it is wrong."""
         before = len(self.problems.found)
         at: Path = ("services", name)
-        if not _NAME.fullmatch(name):
-            self._no(at, "should be a short name: a lower-case letter, then letters, digits and hyphens")
+        if not re.fullmatch(SHORT_NAME, name):
+            self._no(at, f"should be {PATTERNS[SHORT_NAME]}")
         if not isinstance(raw, dict):
             self._no(at, "should be a mapping")
             return None
@@ -63,18 +51,20 @@ class ServiceReader:
         said = {} if raw.get("x-slipway") is None else raw["x-slipway"]
         extras = validate.model(ServiceExtras, said, self.file, (*at, "x-slipway"), self.problems)
         build = self._build(at, raw)
-        role = role_of(raw)
-        section = {k: v for k, v in raw.items() if not k.startswith("x-") and k != "build"}
+        role = roles.role_of(raw)
+        section = {k: v for k, v in raw.items() if not k.startswith("x-") and k not in ("build", "depends_on")}
         if "environment" in raw:
             section["environment"] = self._environment((*at, "environment"), raw["environment"])
-        if "depends_on" in raw:
-            self._depends_on(at, role, section)
+        if "labels" in raw:
+            section["labels"] = self._labels((*at, "labels"), raw["labels"])
+        if "depends_on" in raw and (kept := roles.dependencies(self._no, at, self.data["services"])):
+            section["depends_on"] = kept
         secrets = self._secrets((*at, "secrets"), raw.get("secrets"))
         self._user(at, raw, secrets)
         image = self._image(at, raw)
         self._volumes((*at, "volumes"), raw.get("volumes"))
         replicas = self._replicas(name, at, role, raw, section)
-        self._role(at, role, raw, extras)
+        roles.check(self._no, at, raw, extras)
         if extras is None or len(self.problems.found) > before:
             return None
         health = extras.health
@@ -135,25 +125,36 @@ class ServiceReader:
 
     def _environment(self, path: Path, raw: Any) -> dict[str, str]:
         """Return `environment:` or `args:` as a mapping of texts, whichever of Compose's two forms it has."""
-        pairs: dict[str, tuple[Path, Any]] = {}
-        if isinstance(raw, list):
-            for index, item in enumerate(raw):
-                key, sign, value = item.partition("=") if isinstance(item, str) else ("", "", None)
-                if not key:
-                    self._no((*path, index), "should be text: NAME=value")
-                    continue
-                if key in pairs:
-                    self._no((*path, index), f"{key[:60]} is here twice")
-                pairs[key] = ((*path, index), value if sign else None)
-        elif isinstance(raw, dict):
-            pairs = {key: ((*path, key), value) for key, value in raw.items()}
-        elif raw is not None:
-            self._no(path, "should be a mapping, or a list of NAME=value")
-        result = {key: self._text(where, key, value) for key, (where, value) in pairs.items()}
+        pairs = self._pairs(path, raw)
         for key in _OURS:
-            if key in result:
+            if key in pairs:
                 self._no(pairs[key][0], "is set by Slipway itself: leave it out")
-        return result
+        return {key: self._text(where, key, value) for key, (where, value) in pairs.items()}
+
+    def _labels(self, path: Path, raw: Any) -> dict[str, str]:
+        """Return `labels:` as a mapping of texts; one without a value is empty, as in Compose."""
+        pairs = self._pairs(path, raw)
+        for key, (where, _) in pairs.items():
+            if key.startswith(_OUR_LABELS):
+                self._no(where, "is set by Slipway or Compose itself: leave it out")
+        return {k: "" if value is None else self._text(where, k, value) for k, (where, value) in pairs.items()}
+
+    def _pairs(self, path: Path, raw: Any) -> dict[str, tuple[Path, Any]]:
+        """Return place and value by name, of a mapping or of a list of NAME=value."""
+        if isinstance(raw, dict):
+            return {key: ((*path, key), value) for key, value in raw.items()}
+        if raw is not None and not isinstance(raw, list):
+            self._no(path, "should be a mapping, or a list of NAME=value")
+        pairs: dict[str, tuple[Path, Any]] = {}
+        for index, item in enumerate(raw if isinstance(raw, list) else ()):
+            key, sign, value = item.partition("=") if isinstance(item, str) else ("", "", None)
+            if not key:
+                self._no((*path, index), "should be text: NAME=value")
+                continue
+            if key in pairs:
+                self._no((*path, index), f"{key[:60]} is here twice")
+            pairs[key] = ((*path, index), value if sign else None)
+        return pairs
 
     def _text(self, path: Path, key: str, value: Any) -> str:
         if isinstance(value, str):
@@ -165,21 +166,6 @@ class ServiceReader:
         else:
             self._no(path, "should be text or a number")
         return ""
-
-    def _depends_on(self, at: Path, role: Role, section: dict[str, Any]) -> None:
-        """Drop what is in another project by the time the service starts; Compose would refuse it there."""
-        raw, services = section["depends_on"], self.data["services"]
-        if not isinstance(raw, (list, dict)) or not all(isinstance(n, str) for n in raw):
-            self._no((*at, "depends_on"), "should be a list or a mapping of services")
-            return
-        for name in raw:
-            if name not in services:
-                self._no((*at, "depends_on"), f"the stack has no service {name[:60]}{nearest(name, services)}")
-        kept = [n for n in raw if role_of(services.get(n)) == role]
-        if kept:
-            section["depends_on"] = kept if isinstance(raw, list) else {n: raw[n] for n in kept}
-        else:
-            del section["depends_on"]
 
     def _secrets(self, path: Path, raw: Any) -> tuple[str, ...]:
         if raw is None:
@@ -250,15 +236,16 @@ class ServiceReader:
                 words = "is not declared under the file's top-level volumes"
                 self._no((*path, index), f"{source[:60]} {words}{nearest(source, known)}")
 
-    def _replicas(self, name: str, at: Path, role: Role, raw: dict[str, Any], section: dict[str, Any]) -> int:
+    def _replicas(self, name: str, at: Path, role: roles.Role, raw: dict[str, Any], section: dict[str, Any]) -> int:
         deploy = {} if raw.get("deploy") is None else raw["deploy"]
         if not isinstance(deploy, dict):
             self._no((*at, "deploy"), "should be a mapping")
             return 1
+        roles.check_deploy(self._no, (*at, "deploy"), role, deploy)
         own = deploy.get("replicas", 1)
         path = (*at, "deploy", "replicas")
-        if not isinstance(own, int) or isinstance(own, bool) or own < 1:
-            self._no(path, "should be a whole number, at least 1")
+        if not isinstance(own, int) or isinstance(own, bool) or not 1 <= own <= MOST_REPLICAS:
+            self._no(path, f"should be a whole number, 1 to {MOST_REPLICAS}")
             return 1
         if role != "app":
             if own != 1:
@@ -270,21 +257,3 @@ class ServiceReader:
         if count != own or "replicas" in deploy:
             section["deploy"] = {**deploy, "replicas": count}
         return count
-
-    def _role(self, at: Path, role: Role, raw: dict[str, Any], extras: ServiceExtras | None) -> None:
-        """Check that what is said suits the role, so that nothing said is without effect."""
-        if role != "app" and "build" in raw and role == "accessory":
-            self._no((*at, "build"), "an accessory runs a published image: give it one, or make it an app or a job")
-        if role != "accessory" and "ports" in raw:
-            self._no((*at, "ports"), "the router is the way in: give the service a route under x-slipway")
-        if extras is None:
-            return
-        said, path = extras.model_fields_set, (*at, "x-slipway")
-        if role != "app" and extras.route:
-            self._no((*path, "route"), "only an app service has a route")
-        if extras.health and not extras.route:
-            self._no((*path, "health"), "needs a route: its port is where health answers (else use `healthcheck`)")
-        if "drain" in said and not extras.route:
-            self._no((*path, "drain"), "needs a route (without one `stop_grace_period` says how long work may go on)")
-        if "phase" in said and role == "accessory":
-            self._no((*path, "phase"), "has no effect: an accessory is not part of a release")

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from slipway.settings import composekeys, interpolate, scalars, validate, yamlfile
+from slipway.settings import composekeys, interpolate, roles, scalars, validate, yamlfile
 from slipway.settings.model import Service, Stack
 from slipway.settings.problems import Path, Problems, listed, nearest
-from slipway.settings.service import ServiceReader, role_of
+from slipway.settings.service import ServiceReader
 from slipway.settings.xslipway import StackExtras
 from slipway.settings.yamlfile import YamlFile
 
-_NUMBERS = {"phase", "port", "status", "replicas"}
-"""Keys whose value is a number even where an interpolated text gives it."""
+_NUMBERS = {"x-slipway.phase", "route.port", "smoke.status", "deploy.replicas"}
+"""Keys whose value is a number even where an interpolated text gives it; elsewhere, in `environment`, a text is a text."""
 
 
 @dataclass
@@ -39,8 +39,9 @@ def read(root: FilePath, name: str, usage: Usage, problems: Problems) -> Stack |
         return None
     before = len(problems.found)
     data = _Interpolation(file, usage, problems).apply()
-    if data.whole:
-        _check_settings(root, name, data.used, usage, problems)
+    overlay = _overlay(root, name, usage, problems)
+    if data.whole and overlay.whole:
+        _check_settings(data.used | overlay.used, usage, problems)
     _check_top(file, name, problems)
     services = _services(root, name, file, data.value, usage=usage, problems=problems)
     said = data.value.get("x-slipway")
@@ -58,7 +59,16 @@ def read(root: FilePath, name: str, usage: Usage, problems: Problems) -> Stack |
         smoke=extras.smoke,
         volumes=data.value.get("volumes") or {},
         secrets=tuple(used),
+        overlay=overlay.value,
     )
+
+
+def _overlay(root: FilePath, name: str, usage: Usage, problems: Problems) -> _Interpolation:
+    """Return what stands in compose.dev.yaml, where the environment is for development and the stack has one."""
+    shown = f"compose/{name}/compose.dev.yaml"
+    there = usage.development and (root / shown).is_file()
+    file = yamlfile.read(root / shown, shown, problems) if there else YamlFile(shown)
+    return _Interpolation(file, usage, problems).apply()
 
 
 class _Interpolation:
@@ -91,7 +101,8 @@ class _Interpolation:
             self.whole = self.whole and bool(error.missing)
             self._problem(path, error)
             return ""
-        return scalars.resolve(text) if path[-1] in _NUMBERS else text
+        keys = [key for key in path if isinstance(key, str)]
+        return scalars.resolve(text) if ".".join(keys[-2:]) in _NUMBERS else text
 
     def _problem(self, path: Path, error: interpolate.InterpolationError) -> None:
         words = str(error)
@@ -101,27 +112,12 @@ class _Interpolation:
         self.problems.add(self.file.name, self.file.value_line(path), path, words)
 
 
-def _check_settings(root: FilePath, name: str, used: set[str], usage: Usage, problems: Problems) -> None:
+def _check_settings(used: set[str], usage: Usage, problems: Problems) -> None:
     """Note settings of the environment that no variable of the stack's files takes."""
-    dev = root / "compose" / name / "compose.dev.yaml"
-    if usage.development and dev.is_file():
-        overlay = yamlfile.read(dev, f"compose/{name}/compose.dev.yaml", problems)
-        used = used | _variables(overlay.data)
     for key in usage.settings:
         if key not in used:
             words = f"the stack has no ${{{key[:60]}}}{nearest(key, used)}; its variables: {listed(used)}"
             usage.file.problem(problems, (*usage.at, "settings", key), words)
-
-
-def _variables(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        return set().union(*(_variables(v) for v in value.values())) if value else set()
-    if isinstance(value, list):
-        return set().union(*(_variables(v) for v in value)) if value else set()
-    try:
-        return interpolate.names(interpolate.parse(value)) if isinstance(value, str) else set()
-    except interpolate.InterpolationError:
-        return set()
 
 
 def _check_top(file: YamlFile, name: str, problems: Problems) -> None:
@@ -138,7 +134,19 @@ def _check_top(file: YamlFile, name: str, problems: Problems) -> None:
             file.problem(problems, (key,), f"Slipway names the projects itself: leave it out, or write {name}")
         elif key in ("volumes", "secrets") and value is not None and not isinstance(value, dict):
             file.problem(problems, (key,), "should be a mapping")
+    _check_volumes(file, problems)
     _check_secrets(file, problems)
+
+
+def _check_volumes(file: YamlFile, problems: Problems) -> None:
+    declared = file.data.get("volumes")
+    for volume, said in (declared if isinstance(declared, dict) else {}).items():
+        if said is not None and not isinstance(said, dict):
+            file.problem(problems, ("volumes", volume), "should be empty: Slipway makes the volume itself")
+        for key in said if isinstance(said, dict) else ():
+            if not key.startswith("x-"):
+                words = "has no effect: Slipway makes the volume itself, on the host's disk"
+                file.problem(problems, ("volumes", volume, key), words)
 
 
 def _check_secrets(file: YamlFile, problems: Problems) -> None:
@@ -178,9 +186,12 @@ def _services(
 
 
 def _check_together(file: YamlFile, services: list[Service], raw: dict[str, Any], problems: Problems) -> None:
-    """Check services against each other: one service a route, and something to release."""
-    if not any(role_of(section) == "app" for section in raw.values()):
+    """Check services against each other: something to release, a way in for requests, one service a route."""
+    if not any(roles.role_of(section) == "app" for section in raw.values()):
         file.problem(problems, ("services",), "no service has the role app: there would be nothing to release")
+    elif not any(roles.has_route(section) for section in raw.values()):
+        words = "a stack needs at least one service with a route: where the router sends requests tells what is live"
+        file.problem(problems, ("services",), words)
     taken: dict[str, str] = {}
     for service in services:
         if service.route is None:
@@ -197,22 +208,15 @@ def _check_extras(folder: FilePath, file: YamlFile, extras: StackExtras, raw: An
     sections = raw if isinstance(raw, dict) else {}
     if extras.migrate:
         path: Path = ("x-slipway", "migrate")
-        apps = [name for name, section in sections.items() if role_of(section) == "app"]
+        apps = [name for name, section in sections.items() if roles.role_of(section) == "app"]
         if extras.migrate.service not in apps:
             words = f"{extras.migrate.service[:60]} is no app service of this stack"
             file.problem(problems, (*path, "service"), f"{words}{nearest(extras.migrate.service, apps)}")
         if not validate.is_folder(validate.inside(folder, extras.migrate.path)):
             words = f"there is no folder {extras.migrate.path[:80]} below {file.name.rpartition('/')[0]}"
             file.problem(problems, (*path, "path"), words)
-    if extras.smoke and sections and not any(_has_route(section) for section in sections.values()):
-        file.problem(problems, ("x-slipway", "smoke"), "needs a service with a route to send its requests to")
     names: set[str] = set()
     for index, smoke in enumerate(extras.smoke):
         if smoke.name in names:
             file.problem(problems, ("x-slipway", "smoke", index, "name"), "another smoke test has this name")
         names.add(smoke.name)
-
-
-def _has_route(section: Any) -> bool:
-    extras = section.get("x-slipway") if isinstance(section, dict) else None
-    return isinstance(extras, dict) and extras.get("route") is not None

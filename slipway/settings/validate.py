@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from slipway.settings.model import PATTERNS
+from slipway.settings.patterns import PATTERNS
 from slipway.settings.problems import Path, Problems, nearest
 from slipway.settings.yamlfile import YamlFile
 

@@ -15,10 +15,12 @@ class ServiceExtras(Model):
     role: Literal["app", "accessory", "job"] | None = Field(
         default=None,
         description="`app` is replaced by each release; `accessory` keeps data and is not; `job` runs once in each"
-        " release (default: `app` where there is a `build:`, else `accessory`)",
+        " deploy, before the release starts (default: `app` where there is a `build:`, else `accessory`)",
         examples=["app"],
     )
-    phase: int = Field(default=1, ge=1, description="lower numbers are deployed first", examples=[2])
+    phase: int = Field(
+        default=1, ge=1, description="lower numbers are deployed first (of jobs: run first)", examples=[2]
+    )
     route: Route | None = Field(default=None, description="how the router finds the service (default: it does not)")
     health: Health | None = Field(
         default=None, description="HTTP health on the route's port (default: the container's own health check)"

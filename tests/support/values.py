@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from slipway.agent.facts import mac
 from slipway.lab.state import LabRegistry, LabState
 from slipway.settings import load
@@ -40,9 +42,20 @@ class Played:
         self.tags[f"{name}:{tag}"] = digest
 
 
-def settings(folder: Path, *, hosts: int = 1, **more: Any) -> tuple[Environment, StackEntry, Stack]:
-    """Return an environment of so many rented hosts with the stack `probe`; `more` are further keys of the environment."""
+def settings(
+    folder: Path, *, hosts: int = 1, services: Mapping[str, Any] | None = None, **more: Any
+) -> tuple[Environment, StackEntry, Stack]:
+    """Return an environment of so many rented hosts with the stack `probe`; `more` are further keys of the environment.
+
+    `services` are more services of the stack, or keys over those that a service has.
+    """
     shutil.copytree(_PROBE, folder / "compose/probe", dirs_exist_ok=True)
+    if services:
+        file = folder / "compose/probe/compose.yaml"
+        stack = yaml.safe_load(file.read_text())
+        for name, section in services.items():
+            stack["services"][name] = {**stack["services"].get(name, {}), **section}
+        file.write_text(yaml.safe_dump(stack, sort_keys=False))
     document = {
         "hosts": [{"name": f"app{n}", "address": f"192.0.2.{n}"} for n in range(1, hosts + 1)],
         "registry": {"push": "127.0.0.1:5000", "pull": "registry.lab:5000", "insecure": True},
@@ -67,8 +80,9 @@ def facts(host: str = "app1", **changes: Any) -> HostFacts:
 
 
 def request(folder: Path, found: Mapping[str, HostFacts], **more: Any) -> Request:
-    """Return a planner's request: `more` are fields of `Request`, or (`hosts`, `environment`) of `settings`."""
-    env, entry, stack = settings(folder, hosts=len(found), **more.pop("environment", {}))
+    """Return a planner's request: `more` are fields of `Request`, or (`environment`, `services`) of `settings`."""
+    services = more.pop("services", None)
+    env, entry, stack = settings(folder, hosts=len(found), services=services, **more.pop("environment", {}))
     given = {"secrets": SECRETS, "challenge": CHALLENGE, "by": "me@here", **more}
     return Request(env, entry, stack, found, **given)
 

@@ -81,6 +81,9 @@ def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> O
     if stack.migrate:
         with report.step("Migrate"):
             where.compose(project, "run", "--rm", "--no-deps", "-T", stack.migrate.service, *stack.migrate.command)
+    for job in stack.of_role("job"):
+        with report.step(f"Run {job.name}"):
+            where.compose(project, "run", "--rm", "--no-deps", "-T", job.name)
     _up(where, project, [s.name for s in stack.of_role("app")])
     steps = [(s.title, s.seconds) for s in report.current().steps[first:]]
     return Outcome("deploy", env.name, stack.name, "development", None, True, f"http://127.0.0.1:{port}", None, steps)
@@ -117,7 +120,7 @@ def _lab_host(env: Environment, entry: StackEntry, stack: Stack) -> tuple[_Engin
     mounts = (load.root() / "compose", _state())
     place = workplace.find(env.name, stack.name, mounts=mounts)
     assert place and place.lab and place.env.registry  # noqa: S101 - it was started
-    with workplace.opened(place, prepare=True):
+    with workplace.opened(place, prepare=True, look=False):
         pass
     deploying.serve_official_images(place)
     client = RegistryClient(place.env.registry)
@@ -161,6 +164,8 @@ def _write(
         if value != before:
             places.write(path, value, mode=0o444)  # containers' users read it
             changed = changed or before is not None
-    own, overlay = folder / "compose.yaml", Path(stack.folder) / "compose.dev.yaml"
-    places.write(own, render.as_yaml(_document(entry, stack, tags, folder)))
-    return _Project(name, (own, *([overlay] if overlay.exists() else [])), Path(stack.folder), changed)
+    texts = {"compose.yaml": _document(entry, stack, tags, folder), "compose.dev.yaml": stack.overlay}
+    files = tuple(folder / file for file, content in texts.items() if content)
+    for file in files:
+        places.write(file, render.as_yaml(texts[file.name] or {}))
+    return _Project(name, files, Path(stack.folder), changed)

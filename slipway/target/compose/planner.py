@@ -29,6 +29,7 @@ def plan_deploy(request: Request, release: Release) -> Plan:
     phases = [_prepare(request, release, recorded)]
     if request.stack.migrate:
         phases.append(_migrate(request, release))
+    phases += _jobs(request, release)
     switched: set[str] = set()
     numbers = sorted({s.phase for s in request.stack.of_role("app")})
     for number in numbers:
@@ -118,6 +119,19 @@ def _migrate(request: Request, release: Release) -> Phase:
         "command": list(migrate.command),
     }
     return Phase("Migrate", {request.first: (Operation("release.migrate", "run waiting migrations", params),)})
+
+
+def _jobs(request: Request, release: Release) -> list[Phase]:
+    """Return what runs once, before the release starts: its jobs, one after the other, on the first host."""
+    ops = tuple(
+        Operation(
+            "release.run",
+            f"run {job.name}",
+            {"release": release.id, "service": job.name, "command": [], "what": f"the job {job.name} failed"},
+        )
+        for job in request.stack.of_role("job")
+    )
+    return [Phase("Run jobs", {request.first: ops})] if ops else []
 
 
 def plan_migrate(request: Request, release: Release) -> Plan:

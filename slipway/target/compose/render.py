@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from slipway.settings import interpolate, scalars
-from slipway.settings.model import Environment, Service, Stack, StackEntry
+from slipway.settings.model import MOST_REPLICAS, Environment, Service, Stack, StackEntry
 
 _NOT_COMPOSE = {"build", "container_name"}
 
@@ -19,18 +20,40 @@ def network(stack: str) -> str:
     return f"slipway-{stack}"
 
 
-def release_id(version: str, content: Mapping[str, Any]) -> str:
+def version_room(stack: Stack) -> int:
+    """Return how many letters of its version a release's id may have.
+
+    The router looks containers up by name, `<stack>-<version>-<6 hex>-<service>-<number>`, and DNS takes 63 letters. The limits of
+    names in `slipway.settings.patterns` leave 11 letters at least: a revision's ten.
+    """
+    longest = max(len(s.name) for s in stack.services if s.role != "accessory")
+    return min(40, 63 - len(stack.name) - longest - len(f"---{'0' * 6}-{MOST_REPLICAS}"))
+
+
+def release_id(version: str, content: Mapping[str, Any], secrets: Mapping[str, str], room: int) -> str:
     """Return the id of a release: its version and a digest of all that it is made of.
 
-    The same version with other settings is another release; so is another version with equal digests.
+    The same version with other settings or secrets is another release; so is another version with equal digests.
+
+    Args:
+        version: as it is called.
+        content: what the release is made of.
+        secrets: its secrets' values. An id is public: they go in as the key, and through scrypt, so that nobody tries words out.
+        room: how many letters of the version the id may have.
     """
-    name = re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")[:40] or "v"
-    return f"{name}-{content_digest(content)[:6]}"
+    name = re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")[:room].rstrip("-") or "v"
+    key = hashlib.scrypt(_canonical(secrets), salt=b"slipway release id", n=2**14, r=8, p=1) if secrets else b""
+    digest = hmac.new(key, _canonical({"version": version, "content": content}), hashlib.sha256)
+    return f"{name}-{digest.hexdigest()[:6]}"
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
     """Return a digest of what a release is made of (hex)."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_canonical(content)).hexdigest()
 
 
 def replicas(service: Service, entry: StackEntry) -> int:
@@ -46,7 +69,8 @@ def readers(service: Service) -> list[str]:
 
 def _common(service: Service) -> dict[str, Any]:
     section = {k: v for k, v in service.compose.items() if k not in _NOT_COMPOSE}
-    section.setdefault("restart", "unless-stopped")
+    if service.role != "job":
+        section.setdefault("restart", "unless-stopped")
     return section
 
 
@@ -120,18 +144,26 @@ def app_document(
             "SLIPWAY_RELEASE": release,
             "SLIPWAY_VERSION": version,
         }
-        section["labels"] = _labels(stack.name, name, stack.service(name).role, release)
+        section["labels"] = _labels(section, stack.name, stack.service(name), release)
         remote = section.pop("x-accessory-hosts", {})
         if remote and not first_host:
-            section["extra_hosts"] = {**section.get("extra_hosts", {}), **remote}
+            section["extra_hosts"] = _hosts(section.get("extra_hosts", {}), remote)
         if stack.service(name).role == "job":
             section["profiles"] = ["job"]
     return document
 
 
-def _labels(stack: str, service: str, role: str, release: str = "") -> dict[str, str]:
-    labels = {"slipway.stack": stack, "slipway.service": service, "slipway.role": role}
-    return {**labels, "slipway.release": release} if release else labels
+def _hosts(own: Any, remote: Mapping[str, str]) -> Any:
+    """Return `extra_hosts:` with more of them, in the form that it has: a mapping, or a list of `name:address`."""
+    if isinstance(own, list):
+        return [*own, *(f"{name}:{address}" for name, address in remote.items())]
+    return {**own, **remote}
+
+
+def _labels(section: Mapping[str, Any], stack: str, service: Service, release: str = "") -> dict[str, str]:
+    """Return a section's own labels with those that tell whose a container is."""
+    ours = {"slipway.stack": stack, "slipway.service": service.name, "slipway.role": service.role}
+    return {**section.get("labels", {}), **ours, **({"slipway.release": release} if release else {})}
 
 
 def accessory_document(env: Environment, stack: Stack) -> dict[str, Any]:
@@ -141,10 +173,11 @@ def accessory_document(env: Environment, stack: Stack) -> dict[str, Any]:
         section = _common(service)
         section["image"] = service.image
         section["networks"] = {"stack": {}}
-        section["labels"] = _labels(stack.name, service.name, "accessory")
+        section["labels"] = _labels(section, stack.name, service)
         if len(env.hosts) > 1:
             address = env.hosts[0].private_address or env.hosts[0].address
-            section["ports"] = [f"{address}:{port}:{port}" for port in section.get("expose", [])]
+            opened = [f"{address}:{port}:{port}" for port in section.get("expose", [])]
+            section["ports"] = [*section.get("ports", []), *opened]
         services[service.name] = section
     return _top(stack, services, {"stack": {"name": network(stack.name), "external": True}})
 

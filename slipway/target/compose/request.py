@@ -67,7 +67,7 @@ def make_release(request: Request, version: str, images: Mapping[str, str]) -> R
     content = render.app_content(request.env, request.entry, request.stack, images)
     used = {n: request.secrets[n] for s in request.stack.services if s.role != "accessory" for n in s.secrets}
     return Release(
-        render.release_id(version, {"content": content, "secrets": used, "v": version}), version, images, content
+        render.release_id(version, content, used, render.version_room(request.stack)), version, images, content
     )
 
 

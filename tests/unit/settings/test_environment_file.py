@@ -10,7 +10,7 @@ import pytest
 from slipway.errors import BadInput
 from slipway.settings import load
 
-from .conftest import LOCAL, STAGING, Checkout
+from .conftest import LOCAL, STACK, STAGING, Checkout
 
 HERE = "envs/local.yml"
 
@@ -77,6 +77,8 @@ def test_a_stack_may_be_a_bare_name(checkout: Checkout) -> None:
         (LOCAL.replace("hosts: 1", "hosts: 9"), "2: lab.hosts: should be at most 4"),
         (LOCAL.replace("8080", "80800"), "5: stacks[0].port: should be at most 65535"),
         (LOCAL.replace("{web: 2}", "{web: 0}"), "6: stacks[0].replicas.web: should be at least 1"),
+        (LOCAL.replace("{web: 2}", "{web: 100}"), "6: stacks[0].replicas.web: should be at most 99"),
+        (LOCAL + "development: true\n", "6: stacks[0].replicas: has no effect with development"),
         (LOCAL.replace("{LOG_LEVEL: DEBUG}", "{LOG_LEVEL: [a]}"), "7: stacks[0].settings.LOG_LEVEL: should be text"),
         ("lab: {}\n", "1: stacks: is missing"),
         ("lab: {}\nstacks: []\n", "2: stacks: should have at least one entry"),
@@ -148,6 +150,36 @@ def test_two_stacks_need_two_doors(checkout: Checkout, first: str, second: str, 
     assert checkout.fails() == [
         f"{HERE}:4: stacks[1].port: another stack has this front door: give each its own port or domain (line 3)"
     ]
+
+
+def test_a_stack_with_a_long_name(checkout: Checkout) -> None:
+    """Containers' names are made of it, and the router looks those up: a DNS label has 63 letters."""
+    name = "a-stack-with-a-long-name"
+    checkout.stack(STACK, name)
+    (checkout.root / "compose" / name / "web/migrations").mkdir(parents=True)
+    (checkout.root / "compose" / name / "web/Dockerfile").write_text("FROM scratch\n")
+    checkout.env("local", f"lab: {{}}\nstacks:\n  - {name}\n")
+    assert checkout.fails() == [
+        f"{HERE}:3: stacks[0].name: should be a short name: a lower-case letter, then letters, digits and hyphens, 20 at most"
+    ]
+
+
+@pytest.mark.parametrize("key", ["keep_warm: 1h", "keep_releases: 2", "max_draining: 1", "settle: 5s"])
+def test_what_development_has_no_use_for(checkout: Checkout, key: str) -> None:
+    checkout.env("local", f"lab: {{}}\ndevelopment: true\n{key}\nstacks: [hello]\n")
+    name = key.partition(":")[0]
+    assert checkout.fails() == [
+        f"{HERE}:3: {name}: has no effect with development, where there are no releases: leave it out"
+    ]
+
+
+def test_development_is_for_this_machine(checkout: Checkout) -> None:
+    checkout.env("staging", STAGING + "development: true\n")
+    assert checkout.fails("staging") == [
+        "envs/staging.yml:1: hosts: development is for this machine: give `lab: {}` instead"
+    ]
+    checkout.env("local", "lab: {}\ndevelopment: true\nstacks: [{name: hello, domain: a.example}]\n")
+    assert checkout.fails() == [f"{HERE}:3: stacks[0].domain: has no effect with development, where there is no router"]
 
 
 def test_a_stack_listed_twice(checkout: Checkout) -> None:

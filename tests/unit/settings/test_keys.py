@@ -42,6 +42,7 @@ PLACES: dict[type[BaseModel], tuple[str, tuple[str | int, ...]]] = {
 
 OTHER: dict[tuple[type[BaseModel], str], Any] = {
     (Environment, "lab"): None,  # the same key in another file: test_environment_file.py
+    (Environment, "development"): None,  # is for a lab: test_environment_file.py, test_stackfile.py
     (Environment, "target"): None,  # one value is refused so far: test_environment_file.py
     (Environment, "hosts"): [{"name": "other", "address": "other.example.com"}],
     (Environment, "registry"): {"push": "other.example.com"},
@@ -68,6 +69,10 @@ OTHER: dict[tuple[type[BaseModel], str], Any] = {
     (Health, "live"): "/x",
     (Health, "ready"): "/x",
 }
+
+LOOKED_AT = {
+    "build", "depends_on", "deploy", "environment", "expose", "image", "labels", "ports", "secrets", "user", "volumes",
+}  # fmt: skip
 
 KEYS = [(kind, name) for kind in PLACES for name in kind.model_fields if (kind, name) != (Environment, "name")]
 
@@ -118,8 +123,8 @@ def test_an_unknown_key_beside_it_is_an_error(checkout: Checkout, kind: type[Bas
 
 @pytest.mark.parametrize("key", sorted(composekeys.SERVICE - composekeys.SERVICE_REFUSED.keys()))
 def test_composes_own_service_keys_are_carried(checkout: Checkout, key: str) -> None:
-    if key in ("build", "ports", "image", "depends_on", "environment", "secrets", "volumes", "deploy", "user"):
-        return  # looked at: test_stackfile.py
+    if key in LOOKED_AT:
+        return  # test_stackfile.py, test_roles.py
     _, _, stack = files(ServiceExtras)
     stack["services"]["db"][key] = {"any": ["thing"]}
     checkout.stack(yaml.safe_dump(stack))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -13,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import BadInput
-from slipway.settings import editing, load, redact, secrets, vault
+from slipway.settings import editing, load, redact, scalars, secrets, vault
 from slipway.settings.model import Environment, Stack
 from slipway.settings.password import password
+from slipway.target.compose.facts import HostFacts
+from slipway.target.compose.request import Request, secret_files
 
-from .conftest import STAGING, Checkout, problems
+from .conftest import STACK, STAGING, Checkout, problems
 
 VALUE = "planted-value-7531"
 
@@ -51,6 +54,50 @@ def test_read(checkout: Checkout, staging: tuple[Environment, Stack]) -> None:
     assert found is not None
     assert found.reveal() == "0123"  # as it is written
     assert redact.clean(f"a {VALUE} b") == "a ••• b"
+
+
+EXACT = [
+    "ends with a line break\n", "two\n\n", "\nbegins with one", "carriage\r\nreturn\r\n", "\r", " spaces ", "\ttab\t", "0123",
+    "true", "1e3", "~", "# no comment", "a: b", "'\"\\", "- x", "|", "$HOME ${X} $$", "{{ x }}", "é 💥", "\x00\x07\x85\u2028\ufeff",
+    "-----BEGIN KEY-----\n  indented\nlast\n-----END KEY-----\n",
+]  # fmt: skip
+
+
+def test_values_arrive_as_they_are(checkout: Checkout, staging: tuple[Environment, Stack]) -> None:
+    """Line breaks of either kind, at the end too: read, written again beside new ones, edited, and sent to a host."""
+    env, exact = staging[0], {f"s{n}": value for n, value in enumerate(EXACT)}
+    names = ", ".join([*exact, "new"])
+    declared = "".join(f"  {name}: {{environment: N}}\n" for name in [*exact, "new"])
+    base = STACK.replace("secrets: [token]", f"secrets: [{names}]")
+    checkout.change("  token: {environment: HELLO_TOKEN}\n", declared, base=base)
+    plant(checkout, scalars.dump({"hello": {"token": "x", **exact}}))
+    stack = checkout.load("staging")[2]
+    assert secrets.init(env, at=checkout.root).made == ("hello.new",)
+    assert secrets.edit(
+        env, at=checkout.root, editor=lambda f: (f.write_text(f.read_text() + "other: {}\n") and 0) or 0
+    )
+    found = {k: v.reveal() for k, v in secrets.read(env, stack, at=checkout.root).items()}
+    request = Request(env, env.stack(None), stack, {"app1": HostFacts("app1", {})}, found)
+    sent = json.loads(json.dumps(secret_files(request, [stack.service("web")])))
+    assert {name: sent[name]["value"] for name in exact} == exact
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("|\n    a\n    b\n", "a\nb\n"),
+        ("|-\n    a\n    b\n", "a\nb"),
+        ("|+\n    a\n\n", "a\n\n"),
+        ('"a\\r\\nb\\n"\n', "a\r\nb\n"),
+        ("'a'\n", "a"),
+        (">\n    a\n    b\n", "a b\n"),
+    ],
+)
+def test_a_value_is_what_yaml_says(
+    checkout: Checkout, staging: tuple[Environment, Stack], written: str, value: str
+) -> None:
+    plant(checkout, f"hello:\n  token: {written}  other: x\n")
+    assert secrets.read(*staging, at=checkout.root)["token"].reveal() == value
 
 
 def test_a_stack_without_secrets_needs_no_vault(checkout: Checkout) -> None:

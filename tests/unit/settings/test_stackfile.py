@@ -109,10 +109,26 @@ DB = "    image: postgres:17\n"
         ("{phase: 2}", "{route: {path: a, port: 1}}", "15: services.worker.x-slipway.route.path: should be a path that starts"),
         ("{phase: 2}", "{route: {path: /a}}", "15: services.worker.x-slipway.route.port: is missing"),
         ("{phase: 2}", "[phase]", "15: services.worker.x-slipway: should be a mapping"),
-        (WEB, WEB + "    deploy: {replicas: 0}\n", "4: services.web.deploy.replicas: should be a whole number, at least 1"),
+        (WEB, WEB + "    deploy: {replicas: 0}\n", "4: services.web.deploy.replicas: should be a whole number, 1 to 99"),
+        (WEB, WEB + "    deploy: {replicas: 100}\n", "4: services.web.deploy.replicas: should be a whole number, 1 to 99"),
         (WEB, WEB + "    deploy: []\n", "4: services.web.deploy: should be a mapping"),
-        (WEB, WEB + "    depends_on: [d_b]\n", '4: services.web.depends_on: the stack has no service d_b (did you mean "db"?)'),
         ("  worker:\n", "  Worker_1:\n", "12: services.Worker_1: should be a short name"),
+        ("  worker:\n", f"  w{'o' * 20}:\n", f"12: services.w{'o' * 20}: should be a short name: a lower-case letter, then letters, digits and hyphens, 20 at most"),
+        # what Compose would take and leave without effect
+        (WEB, WEB + "    deploy: {replica: 2}\n", '4: services.web.deploy.replica: unknown key (did you mean "replicas"?)'),
+        (WEB, WEB + "    deploy: {mode: global}\n", "4: services.web.deploy.mode: has no effect: Compose leaves it to Swarm"),
+        (WEB, WEB + "    deploy: {resources: []}\n", "4: services.web.deploy.resources: should be a mapping"),
+        (WEB, WEB + "    deploy: {resources: {limit: {}}}\n", '4: services.web.deploy.resources.limit: unknown key (did you mean "limits"?)'),
+        (WEB, WEB + "    deploy: {resources: {reservations: {cpus: '1'}}}\n", "4: services.web.deploy.resources.reservations.cpus: has no effect: Compose takes devices and memory here"),
+        (WEB, WEB + "    labels: {slipway.stack: x}\n", "4: services.web.labels.slipway.stack: is set by Slipway or Compose itself"),
+        (WEB, WEB + "    labels: [com.docker.compose.project=x]\n", "4: services.web.labels[0]: is set by Slipway or Compose itself"),
+        (WEB, WEB + "    extra_hosts: a:1.2.3.4\n", "4: services.web.extra_hosts: should be a list of name:address, or a mapping"),
+        ('expose: ["5432"]', "expose: [5432/udp]", "18: services.db.expose[0]: should be a port, 1 to 65535"),
+        ('expose: ["5432"]', 'expose: ["5432-5440"]', "18: services.db.expose[0]: should be a port, 1 to 65535"),
+        ('expose: ["5432"]', "expose: 5432", "18: services.db.expose: should be a list"),
+        (DB, DB + "    ports: 5432\n", "18: services.db.ports: should be a list"),
+        ("  data: {}", "  data: {driver: nfs}", "23: volumes.data.driver: has no effect: Slipway makes the volume itself"),
+        ("  data: {}", "  data: external", "23: volumes.data: should be empty: Slipway makes the volume itself"),
         # the stack
         ("service: web", "service: db", "25: x-slipway.migrate.service: db is no app service of this stack"),
         ("web/migrations", "web/migration", "25: x-slipway.migrate.path: there is no folder web/migration below compose/hello"),
@@ -141,6 +157,10 @@ def test_each_bad_input(checkout: Checkout, old: str, new: str, expected: str | 
         ("services:\n", "1: services: should be a mapping with a service or more"),
         ("volumes: {}\n", "1: services is missing"),
         ("services: {db: {image: 'a:1'}}\n", "1: services: no service has the role app"),
+        (
+            "services: {w: {image: 'a:1', x-slipway: {role: app}}}\n",
+            "1: services: a stack needs at least one service with a route",
+        ),
         ("services: {web: }\n", "1: services.web: should be a mapping"),
         ("services: {web: &a {image: 'a:1', labels: [*a]}}\n", "1: is nested more than 40 deep, or contains itself"),
         ("services: " + "[" * 5000, "1: "),
@@ -152,13 +172,6 @@ def test_whole_files(checkout: Checkout, text: str, expected: str) -> None:
     found = checkout.fails()
     assert len(found) == 1, found
     assert found[0].startswith(f"{HERE}:{expected}")
-
-
-def test_smoke_needs_a_route(checkout: Checkout) -> None:
-    text = "services: {w: {image: 'a:1', x-slipway: {role: app}}}\nx-slipway: {smoke: [{name: a, path: /}]}\n"
-    checkout.env("local", "lab: {}\nstacks: [hello]\n")
-    checkout.stack(text)
-    assert checkout.fails() == [f"{HERE}:2: x-slipway.smoke: needs a service with a route to send its requests to"]
 
 
 def test_all_problems_at_once(checkout: Checkout) -> None:
@@ -220,6 +233,7 @@ services:
     <<: *base
     build: ./web
     environment: {<<: *vars, A: "2"}
+    x-slipway: {route: {port: 8000}}
   other:
     <<: [*base, {restart: never, init: true}]
     build: ./web
@@ -233,21 +247,25 @@ services:
 
 def test_a_problem_in_a_fragment_has_the_fragments_line(checkout: Checkout) -> None:
     checkout.stack(
-        "x-a: &a\n  restart: always\n  lnks: []\nservices:\n  web:\n    <<: *a\n    image: a:1\n    x-slipway: {role: app}\n"
+        "x-a: &a\n  restart: always\n  lnks: []\nservices:\n  web:\n    <<: *a\n    image: a:1\n"
+        "    x-slipway: {role: app, route: {port: 80}}\n"
     )
     checkout.env("local", "lab: {}\nstacks: [hello]\n")
     assert checkout.fails() == [f'{HERE}:3: services.web.lnks: unknown key (did you mean "links"?)']
 
 
-@pytest.mark.parametrize(
-    "form", ["[db, worker]", "{db: {condition: service_healthy}, worker: {condition: service_started}}"]
-)
-def test_depends_on_keeps_what_is_in_the_same_project(checkout: Checkout, form: str) -> None:
-    checkout.change(WEB, WEB + f"    depends_on: {form}\n")
-    kept = checkout.load()[2].service("web").compose["depends_on"]
-    assert kept == (["worker"] if form.startswith("[") else {"worker": {"condition": "service_started"}})
-    checkout.change(WEB, WEB + "    depends_on: [db]\n")
-    assert "depends_on" not in checkout.load()[2].service("web").compose
+def test_settings_stay_texts_where_a_number_is_not_asked_for(checkout: Checkout) -> None:
+    checkout.change(
+        '      LOG_LEVEL: "${LOG_LEVEL:-INFO}"\n', '      port: "${LOG_LEVEL}"\n      status: "0${LOG_LEVEL}"\n'
+    )
+    checkout.env("local", LOCAL.replace("DEBUG", '"080"'))
+    assert checkout.load()[2].service("web").compose["environment"] == {"port": "080", "status": "0080"}
+
+
+def test_labels_in_both_forms(checkout: Checkout) -> None:
+    for form in ("{team: ml, tier: 1, odd: }", "[team=ml, tier=1, odd]"):
+        checkout.change(WEB, WEB + f"    labels: {form}\n")
+        assert checkout.load()[2].service("web").compose["labels"] == {"team": "ml", "tier": "1", "odd": ""}
 
 
 def test_replicas_of_the_environment_win(checkout: Checkout) -> None:
@@ -272,8 +290,18 @@ def test_variables_of_the_development_file_count_in_development(checkout: Checko
     (checkout.root / "compose/hello/compose.dev.yaml").write_text('services: {web: {command: ["${RELOAD:-x}"]}}\n')
     checkout.env("local", LOCAL.replace("DEBUG", "DEBUG, RELOAD: y"))
     assert len(checkout.fails()) == 1
-    checkout.env("local", LOCAL.replace("DEBUG", "DEBUG, RELOAD: y") + "development: true\n")
-    assert checkout.load()[0].development
+    development = (
+        LOCAL.replace("DEBUG", "DEBUG, RELOAD: y").replace("    replicas: {web: 2}\n", "") + "development: true\n"
+    )
+    checkout.env("local", development)
+    assert checkout.load()[2].overlay == {"services": {"web": {"command": ["y"]}}}, "and the setting is put in"
+    (checkout.root / "compose/hello/compose.dev.yaml").write_text(
+        'services: {web: {command: ["${RELOAD}", "${MORE}"]}}\n'
+    )
+    (problem,) = checkout.fails()
+    assert problem.startswith(
+        "compose/hello/compose.dev.yaml:1: services.web.command[1]: ${MORE} has no value and no default"
+    )
 
 
 def test_missing_stack_file(checkout: Checkout) -> None:

@@ -53,5 +53,5 @@ def test_the_overlay_comes_last_and_the_front_door_is_open(tmp_path: Path) -> No
     assert document["services"]["store"]["image"] == "redis:8"
     assert document["secrets"]["token"]["file"].endswith("/dev/probe-here/secrets/token")
     assert len(project.files) == 1
-    (tmp_path / "compose/probe/compose.dev.yaml").write_text("services: {}\n")
+    (tmp_path / "compose/probe/compose.dev.yaml").write_text("services: {web: {command: [reload]}}\n")
     assert write(tmp_path, "x").files[1].name == "compose.dev.yaml"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from slipway.plan.operation import Operation, Plan
-from slipway.target.compose import changes, planner
-from slipway.target.compose.request import Release, Request
+from slipway.target.compose import changes, planner, rollback
+from slipway.target.compose.request import Release, Request, drain_limit
 from tests.support import values
 
 
@@ -105,6 +105,42 @@ def test_a_release_that_was_kept_is_stopped_again_not_removed(tmp_path: Path) ->
     assert values.kinds(planner.plan_deploy(never, kept).undo[0].hosts["app1"]) == ["release.remove"]
 
 
+JOB = {"build": "./web", "x-slipway": {"role": "job"}}
+JOBS = {"seed": {**JOB, "x-slipway": {"role": "job", "phase": 2}}, "warm": JOB, "again": JOB}
+JOB_IMAGES = {**values.DIGESTS, **{name: f"registry.lab:5000/probe/{name}@sha256:{'e' * 64}" for name in JOBS}}
+
+
+def test_jobs_run_once_after_the_migrations_and_before_the_release_starts(tmp_path: Path) -> None:
+    """By phase, then as the file has them; on the first host; what they need has been brought before."""
+    request = values.request(tmp_path, {h: values.facts(h) for h in ("app1", "app2")}, services=JOBS)
+    found = plan(request, images=JOB_IMAGES)
+    assert [p.title for p in found.phases][:4] == [
+        "Prepare hosts", "Migrate", "Run jobs", "Start and wait for health (phase 1)",
+    ]  # fmt: skip
+    (phase,) = [p for p in found.phases if p.title == "Run jobs"]
+    assert [p.kind for p in phase.hosts["app1"]] == ["release.run"] * 3
+    assert [o.params["service"] for o in phase.hosts["app1"]] == ["warm", "again", "seed"]
+    assert {o.params["release"] for o in phase.hosts["app1"]} == {found.release}
+    assert set(phase.hosts) == {"app1"}
+    assert not phase.switched, "one that fails leaves the old release serving"
+    assert "     app1: run warm; run again; run seed" in found.lines()
+    assert JOB_IMAGES["seed"] in operations(found, "Prepare hosts")["images.pull"].params["images"]
+    every = [o for p in found.phases for ops in p.hosts.values() for o in ops if o.kind == "release.up"]
+    assert not {s["name"] for o in every for s in o.params["services"]} & set(JOBS), "a job is not started as a service"
+
+
+def test_jobs_are_for_deploys_alone(tmp_path: Path) -> None:
+    request = values.request(tmp_path, {"app1": values.facts()}, services=JOBS)
+    one, two = (values.release(request, v, JOB_IMAGES) for v in ("v1", "v2"))
+    before = values.recorded(request, one, activated_at="2025-01-01T00:00:00.000Z")
+    serving_two = values.request(tmp_path, {"app1": values.serving(request, two, before)}, services=JOBS)
+    plans = [rollback.plan_rollback(serving_two, one.id), planner.plan_migrate(serving_two, one)]
+    assert [
+        o for p in plans for ph in p.phases for ops in ph.hosts.values() for o in ops if o.kind == "release.run"
+    ] == []
+    assert changes.unchanged(serving_two, two, named=False), "a job that is over is nothing that is missing"
+
+
 def test_two_hosts(tmp_path: Path) -> None:
     """Jobs and accessories are the first host's; the second reaches the accessories at the first's address."""
     request = values.request(tmp_path, {h: values.facts(h) for h in ("app1", "app2")})
@@ -143,6 +179,42 @@ def test_too_many_that_drain(tmp_path: Path, cut: bool, limit: float) -> None:
     wait = operations(plan(values.request(tmp_path, {"app1": found}, cut=cut)), "Prepare hosts")["release.drain"]
     assert wait.params["release"] == old[1]["id"]
     assert wait.params["limit"] == pytest.approx(limit)
+
+
+def test_what_the_router_and_the_gate_are_told(tmp_path: Path) -> None:
+    """Each of these settings changes what a host is told."""
+    extras = {"route": {"path": "/", "port": 9000, "timeout": "2m"}, "drain": "5m",
+              "health": {"live": "/live", "ready": "/ready", "start_within": "7s"}}  # fmt: skip
+    entry = {"name": "probe", "port": 8310, "domain": "probe.example", "replicas": {"web": 3}}
+    request = values.request(
+        tmp_path, {"app1": values.facts()}, services={"web": {"x-slipway": extras}}, environment={"stacks": [entry]}
+    )
+    found = plan(request)
+    wanted = operations(found, "Switch (phase 2)")["router.apply"].params["wanted"]
+    assert (wanted["port"], wanted["domain"]) == (8310, "probe.example")
+    assert drain_limit(request.stack) == 300
+    assert wanted["routes"][0] == {"service": "web", "path": "/", "timeout": 120.0}
+    (one,) = wanted["releases"]
+    assert (one["ports"]["web"], one["live"]["web"], len(one["servers"]["web"])) == (9000, "/live", 3)
+    (gate,) = operations(found, "Start and wait for health (phase 1)")["release.up"].params["services"]
+    assert {k: gate[k] for k in ("name", "replicas", "port", "ready", "start_within")} == {
+        "name": "web", "replicas": 3, "port": 9000, "ready": "/ready", "start_within": 7.0,
+    }  # fmt: skip
+    (smoke,) = operations(found, "Smoke tests").values()
+    assert (smoke.params["port"], smoke.params["domain"]) == (8310, "probe.example")
+
+
+@pytest.mark.parametrize(("most", "waits"), [(1, 2), (2, 1), (3, 0)])
+def test_max_draining_says_how_many_drain_side_by_side(tmp_path: Path, most: int, waits: int) -> None:
+    request, one = serving(tmp_path)
+    old = [
+        values.recorded(request, values.release(request, v), deactivated_at=f"2026-01-0{n}")
+        for n, v in enumerate(("first", "second"), 1)
+    ]
+    busy = {**values.serving(request, one).router, "open": {o["id"]: 3 for o in old}}
+    found = values.serving(request, one, *old, router=busy)
+    prepared = plan(values.request(tmp_path, {"app1": found}, environment={"max_draining": most})).phases[0]
+    assert values.kinds(prepared.hosts["app1"]).count("release.drain") == waits
 
 
 def test_settle_is_a_step(tmp_path: Path) -> None:

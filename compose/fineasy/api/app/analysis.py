@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 DAYS, RUNS = 30, 500
@@ -43,9 +43,5 @@ def forecast(amounts: Sequence[float]) -> dict[str, Any]:
     return {"days": DAYS, "runs": RUNS, "low": low, "middle": middle, "high": high}
 
 
-ANALYSES: dict[str, Callable[[Sequence[float]], dict[str, Any]]] = {
-    "cash_flow": cash_flow,
-    "anomalies": anomalies,
-    "forecast": forecast,
-}
+ANALYSES = {f.__name__: f for f in (cash_flow, anomalies, forecast)}
 """Type of an analysis -> what computes it from the amounts (at least one)."""

@@ -32,12 +32,11 @@ class Cache:
         (metrics.CACHE_MISSES if kept is None else metrics.CACHE_HITS).labels(kind).inc()
         return None if kept is None else json.loads(kept)
 
-    async def put(self, kind: str, key: str, value: Any, at_most: float | None = None) -> None:
+    async def put(self, kind: str, key: str, value: Any, at_most: float = 1e9) -> None:
         """Keep `value` for the kind's time, or `at_most` seconds where that is less."""
-        seconds = TTL[kind] if at_most is None else min(TTL[kind], int(at_most))
-        if seconds < 1:
-            return
+        seconds = int(min(TTL[kind], at_most))
         try:
-            await self.redis.set(f"cache:{kind}:{key}", json.dumps(value), ex=seconds)
+            if seconds > 0:
+                await self.redis.set(f"cache:{kind}:{key}", json.dumps(value), ex=seconds)
         except RedisError as error:
             log.warning("cache cannot be written", extra={"fields": {"error": str(error)}})

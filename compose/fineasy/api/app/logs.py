@@ -7,7 +7,6 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request or job being worked on."""
@@ -21,19 +20,17 @@ class JsonLines(logging.Formatter):
         self.service, self.release = service, release
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
+        line = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "message": record.getMessage(),
             "logger": record.name,
             "service": self.service,
             "release": self.release,
+            **({"request_id": current} if (current := request_id.get()) is not None else {}),
+            **getattr(record, "fields", {}),
+            **({"exception": self.formatException(record.exc_info)} if record.exc_info else {}),
         }
-        if (current := request_id.get()) is not None:
-            line["request_id"] = current
-        line.update(getattr(record, "fields", {}))
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 
 import psycopg
 from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
 
-from app import logs, metrics, operations, routes
+from app import logs, routes
 from app.observe import Observed
 from app.services import Services
 from app.settings import Settings
@@ -26,34 +27,23 @@ async def unavailable(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": f"the {what} is not available"}, status_code=503, headers={"Retry-After": "2"})
 
 
-def create(settings: Settings | None = None) -> Observed:
+def create() -> Observed:
     """Return the application. Raise SettingError if a setting is missing or wrong."""
-    settings = settings or Settings.from_environment()
+    settings = Settings.from_environment()
     logs.configure("api", settings.release, settings.log_level)
-    metrics.BUILD.labels(settings.release, settings.version).set(1)
-    services = Services(settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = services = Services(settings)
         await services.start()
         yield
         await services.stop()
 
     app = FastAPI(title="FinEasy AI", version=settings.version, lifespan=lifespan)
-    app.state.services = services
     if settings.cors_origins:
-        from fastapi.middleware.cors import CORSMiddleware
-
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_credentials="*" not in settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", "X-Request-ID"],
-            expose_headers=["X-Release", "X-Request-ID"],
-        )
+        names = {"allow_headers": ["Content-Type", "X-Request-ID"], "expose_headers": ["X-Release", "X-Request-ID"]}
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], **names)
     app.add_exception_handler(psycopg.OperationalError, unavailable)
     app.add_exception_handler(RedisError, unavailable)
-    app.include_router(operations.router)
     app.include_router(routes.router)
     return Observed(app)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-
-MANIFEST = "manifest.json"
 
 
 class ModelError(Exception):
@@ -34,15 +32,13 @@ class FraudModel:
 
     def verdict(self, score: float) -> str:
         """Return what to do with a payment of this score: allow, review or block."""
-        if score >= self.block_from:
-            return "block"
-        return "review" if score >= self.review_from else "allow"
+        return "block" if score >= self.block_from else "review" if score >= self.review_from else "allow"
 
 
 def verify(folder: Path) -> tuple[dict[str, Any], Path]:
     """Return the manifest in `folder` and the model file it names. Raise ModelError if the file is not that one."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         file = folder / manifest["file"]
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError) as error:
@@ -60,12 +56,5 @@ def load(folder: Path) -> FraudModel:
 
     if sklearn.__version__ != manifest["scikit_learn"]:
         raise ModelError(f"{file.name} is for scikit-learn {manifest['scikit_learn']}, here is {sklearn.__version__}")
-    return FraudModel(
-        name=manifest["name"],
-        version=manifest["version"],
-        sha256=manifest["sha256"],
-        features=tuple(manifest["features"]),
-        review_from=manifest["review_from"],
-        block_from=manifest["block_from"],
-        estimator=joblib.load(file),
-    )
+    known = {f.name: manifest[f.name] for f in fields(FraudModel) if f.name != "estimator"}
+    return FraudModel(**known, estimator=joblib.load(file))

@@ -1,11 +1,12 @@
-"""Numbered analysis jobs in Redis: none is lost when a worker dies, and the number tells whether one was done before.
+"""Numbered analysis jobs in Redis: in a list at every moment, so that none is lost when a worker dies.
 
-analyses:waiting           list of numbers, oldest on the right
-analyses:jobs              hash, number -> the job as JSON; gone once its result is written
-analyses:taken:<worker>    list with the number that this worker works on
+A job may be done again where a worker died, or was taken for dead; its number, with which its result is recorded once,
+makes that harmless.
+
+analyses:waiting           the jobs as JSON, oldest on the right
+analyses:taken:<worker>    the one that this worker works on
 analyses:workers           set of workers that may have taken a job
 analyses:alive:<worker>    there as long as the worker shows signs of life
-analyses:attempts          hash, number -> how often it was taken
 """
 
 from __future__ import annotations
@@ -17,36 +18,14 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
-WAITING, JOBS, WORKERS, ATTEMPTS = "analyses:waiting", "analyses:jobs", "analyses:workers", "analyses:attempts"
+WAITING, WORKERS = "analyses:waiting", "analyses:workers"
 ALIVE_FOR = 15
 """Seconds without a sign of life after which others take over a worker's job."""
 
-# One step for Redis, so that no two workers take over the same job and a job is in a list at every moment.
-TAKE_OVER = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local moved = 0
-while redis.call('LMOVE', KEYS[2], KEYS[3], 'RIGHT', 'RIGHT') do moved = moved + 1 end
-redis.call('SREM', KEYS[4], ARGV[1])
-return moved
-"""
 
-
-def taken_by(worker: str) -> str:
-    """Return the key of the list of what `worker` has taken."""
-    return f"analyses:taken:{worker}"
-
-
-def alive(worker: str) -> str:
-    """Return the key that is there while `worker` lives."""
-    return f"analyses:alive:{worker}"
-
-
-async def enqueue(redis: AsyncRedis, number: int, job: dict[str, Any]) -> None:
-    """Add a job: whole or not at all. Raise redis.exceptions.RedisError if that is not sure."""
-    async with redis.pipeline(transaction=True) as both:
-        both.hset(JOBS, str(number), json.dumps(job))
-        both.lpush(WAITING, number)
-        await both.execute()
+async def enqueue(redis: AsyncRedis, job: dict[str, Any]) -> None:
+    """Add a job. Raise redis.exceptions.RedisError if that is not sure."""
+    await redis.lpush(WAITING, json.dumps(job))
 
 
 class WorkQueue:
@@ -54,53 +33,34 @@ class WorkQueue:
 
     def __init__(self, redis: Redis, worker: str) -> None:
         self.redis, self.worker = redis, worker
-        self._take_over = redis.register_script(TAKE_OVER)
 
     def beat(self) -> None:
         """Give a sign of life."""
-        with self.redis.pipeline(transaction=True) as both:
-            both.set(alive(self.worker), 1, ex=ALIVE_FOR)
-            both.sadd(WORKERS, self.worker)
-            both.execute()
+        self.redis.set(f"analyses:alive:{self.worker}", 1, ex=ALIVE_FOR)  # first: no other is to find it without
+        self.redis.sadd(WORKERS, self.worker)
 
-    def take(self, wait: float) -> int | None:
-        """Return the number of the oldest waiting job, which is ours now; None if none came within `wait` seconds."""
-        number = self.redis.blmove(WAITING, taken_by(self.worker), wait, src="RIGHT", dest="LEFT")
-        return None if number is None else int(number)
+    def take(self, wait: float) -> dict[str, Any] | None:
+        """Return the oldest waiting job, which is ours now; None if none came within `wait` seconds."""
+        job = self.redis.blmove(WAITING, f"analyses:taken:{self.worker}", wait, src="RIGHT", dest="LEFT")
+        return None if job is None else json.loads(job)
 
-    def job(self, number: int) -> tuple[dict[str, Any] | None, int]:
-        """Return the job (None: it is done, by somebody else) and how often it has been taken, this time included."""
-        text = self.redis.hget(JOBS, str(number))
-        return (None, 0) if text is None else (json.loads(text), self.redis.hincrby(ATTEMPTS, str(number), 1))
+    def done(self) -> None:
+        """Forget our job: its result is written."""
+        self.redis.delete(f"analyses:taken:{self.worker}")
 
-    def done(self, number: int) -> None:
-        """Forget a job whose result is written."""
-        with self.redis.pipeline(transaction=True) as both:
-            both.lrem(taken_by(self.worker), 0, str(number))
-            both.hdel(JOBS, str(number))
-            both.hdel(ATTEMPTS, str(number))
-            both.execute()
-
-    def give_back(self) -> int:
-        """Put what we have taken and not done back in front of the queue; return how many jobs that were."""
+    def put_back(self) -> int:
+        """Put what has no worker in front of the queue again: jobs of the dead, and ours of which we never heard."""
         moved = 0
-        while self.redis.lmove(taken_by(self.worker), WAITING, src="RIGHT", dest="RIGHT") is not None:
-            moved += 1
-        return moved
-
-    def take_over(self) -> int:
-        """Put the jobs of workers that show no sign of life back in front of the queue; return how many."""
-        moved = 0
-        for member in self.redis.smembers(WORKERS):
-            other = member.decode()
-            keys = [alive(other), taken_by(other), WAITING, WORKERS]
-            moved += 0 if other == self.worker else int(self._take_over(keys=keys, args=[other]))
+        for worker in {self.worker, *(member.decode() for member in self.redis.smembers(WORKERS))}:
+            if worker == self.worker or not self.redis.exists(f"analyses:alive:{worker}"):
+                while self.redis.lmove(f"analyses:taken:{worker}", WAITING, src="RIGHT", dest="RIGHT") is not None:
+                    moved += 1
+                if worker != self.worker:
+                    self.redis.srem(WORKERS, worker)
         return moved
 
     def leave(self) -> None:
-        """Give back what is left, and be no worker any more."""
-        self.give_back()
-        with self.redis.pipeline(transaction=True) as both:
-            both.srem(WORKERS, self.worker)
-            both.delete(alive(self.worker))
-            both.execute()
+        """Put back what is left, and be no worker any more."""
+        self.put_back()
+        self.redis.srem(WORKERS, self.worker)
+        self.redis.delete(f"analyses:alive:{self.worker}")

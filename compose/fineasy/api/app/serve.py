@@ -10,13 +10,13 @@ import uvicorn  # noqa: E402
 
 from app.settings import SettingError, Settings  # noqa: E402
 
-
-def main() -> None:
-    """Serve until SIGTERM; then take no more connections, finish what is open, and return."""
+if __name__ == "__main__":
     try:
-        settings = Settings.from_environment()
+        release = Settings.from_environment().release
     except SettingError as error:
         sys.exit(f"cannot start: {error}")
+    # Until SIGTERM; then it takes no more connections and finishes what is open: a stream that has begun goes on to its
+    # end, and how long that may take is the container's stop_grace_period.
     uvicorn.run(
         "app.main:create",
         factory=True,
@@ -27,14 +27,8 @@ def main() -> None:
         access_log=False,  # app.observe has it
         server_header=False,
         # Not in a middleware, so that answers of the server itself (400, 500, the WebSocket's 101) have it too.
-        headers=[("X-Release", settings.release)],
+        headers=[("X-Release", release)],
         # Longer than the router keeps idle connections: closing one while it sends a request would cost the request.
         timeout_keep_alive=120,
-        # None: a stream that has begun is finished. How long that may take is the container's stop_grace_period.
-        timeout_graceful_shutdown=None,
         ws_max_size=64 * 1024,
     )
-
-
-if __name__ == "__main__":
-    main()

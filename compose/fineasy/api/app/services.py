@@ -8,14 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import psycopg
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app import model
 from app.cache import Cache
-from app.settings import Settings
+from app.settings import API, Settings
 from app.store import Store
 
 log = logging.getLogger("api")
@@ -28,7 +27,7 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = Store(settings.database_url, settings.database_password)
+        self.store = Store(settings)
         self.redis = Redis.from_url(
             settings.redis_url,
             password=settings.redis_password,
@@ -38,8 +37,6 @@ class Services:
         )
         self.cache = Cache(self.redis)
         self.model: model.FraudModel | None = None
-        self._model_error = "is being loaded"
-        self._loading: asyncio.Task[None] | None = None
         self._failed: set[str] | None = None
 
     async def start(self) -> None:
@@ -49,60 +46,40 @@ class Services:
 
     async def stop(self) -> None:
         """Close what is open."""
-        if self._loading:
-            self._loading.cancel()
+        self._loading.cancel()
         await self.redis.aclose()
         await self.store.pool.close(timeout=2)
 
     async def _load_model(self) -> None:
-        started = time.perf_counter()
         try:
             # In a thread: importing scikit-learn takes most of the start, and /health answers meanwhile.
-            self.model = await asyncio.to_thread(model.load, self.settings.model_folder)
-        except Exception as error:
-            self._model_error = str(error)
-            log.exception("the model cannot be used")
-            return
-        fields = {"model": self.model.version, "ms": round((time.perf_counter() - started) * 1000)}
-        log.info("model loaded", extra={"fields": fields})
-        try:
-            await self.store.register_model(self.model)
-        except psycopg.Error as error:
-            log.warning("the model is not registered in the database", extra={"fields": {"error": str(error)}})
+            self.model = await asyncio.to_thread(model.load, API / "model")
+            await self.store.register_model(self.model.name, self.model.version, self.model.sha256)
+        except Exception:
+            log.exception("the model is not %s", "registered in the database" if self.model else "usable")
 
-    async def check_model(self) -> None:
-        """Return if the model is loaded and its files are still what was loaded. Raise ModelError if not."""
-        if self.model is None:
-            raise model.ModelError(self._model_error)
-        manifest, _ = model.verify(self.settings.model_folder)
-        if manifest["sha256"] != self.model.sha256:
-            raise model.ModelError("the files are not those that were loaded")
+    async def _check_model(self) -> None:
+        manifest, _ = model.verify(API / "model")
+        if self.model is None or manifest["sha256"] != self.model.sha256:
+            raise model.ModelError("the files are not those that were loaded" if self.model else "it is not loaded")
 
     async def check(self) -> dict[str, dict[str, Any]]:
         """Return for each dependency whether it is `ok`, how many `ms` it took to say so, and the `error` if not."""
-        checks: dict[str, Callable[[], Awaitable[Any]]] = {
-            "database": self.store.ping,
-            "cache": self.redis.ping,
-            "model_files": self.check_model,
-        }
-        results = await asyncio.gather(*(_timed(check) for check in checks.values()))
-        found = dict(zip(checks, results, strict=True))
-        errors = {name: result["error"] for name, result in found.items() if not result["ok"]}
-        if errors.keys() != self._failed:
-            self._failed = set(errors)
-            log.log(
-                logging.WARNING if errors else logging.INFO,
-                "not ready" if errors else "ready",
-                extra={"fields": {"failed": errors}},
-            )
+        checks = {"database": self.store.ping, "cache": self.redis.ping, "model_files": self._check_model}
+        found = dict(zip(checks, await asyncio.gather(*map(_timed, checks.values())), strict=True))
+        failed = {name: result["error"] for name, result in found.items() if not result["ok"]}
+        if failed.keys() != self._failed:
+            self._failed = set(failed)
+            level = logging.WARNING if failed else logging.INFO
+            log.log(level, "not ready" if failed else "ready", extra={"fields": {"failed": failed}})
         return found
 
 
 async def _timed(check: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
-    started, error = time.perf_counter(), None
+    started, error = time.perf_counter(), ""
     try:
         await asyncio.wait_for(check(), CHECK_WITHIN)
     except Exception as problem:
         error = str(problem) or type(problem).__name__
-    result: dict[str, Any] = {"ok": error is None, "ms": round((time.perf_counter() - started) * 1000, 2)}
-    return result if error is None else {**result, "error": error}
+    found = {"ok": not error, "ms": round((time.perf_counter() - started) * 1000, 2)}
+    return {**found, "error": error} if error else found

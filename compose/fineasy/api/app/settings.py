@@ -32,19 +32,17 @@ class Settings:
 
     database_url: str
     redis_url: str
-    database_password: str | None = field(default=None, repr=False)
-    redis_password: str | None = field(default=None, repr=False)
-    release: str = "dev"
-    version: str = "dev"
-    log_level: str = "INFO"
-    cors_origins: tuple[str, ...] = ()
-    model_folder: Path = API / "model"
+    database_password: str | None = field(repr=False)
+    redis_password: str | None = field(repr=False)
+    release: str
+    version: str
+    log_level: str
+    cors_origins: tuple[str, ...]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Return the settings in `environ`. Raise SettingError if one is missing or wrong."""
-        missing = [name for name in ("DATABASE_URL", "REDIS_URL") if not environ.get(name)]
-        if missing:
+        if missing := [name for name in ("DATABASE_URL", "REDIS_URL") if not environ.get(name)]:
             raise SettingError(f"set {' and '.join(missing)}")
         level = environ.get("LOG_LEVEL", "INFO").upper()
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
@@ -58,5 +56,4 @@ class Settings:
             version=environ.get("SLIPWAY_VERSION") or "dev",
             log_level=level,
             cors_origins=tuple(part.strip() for part in environ.get("CORS_ORIGINS", "").split(",") if part.strip()),
-            model_folder=Path(environ.get("MODEL_FOLDER") or API / "model"),
         )

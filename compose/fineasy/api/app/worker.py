@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -11,15 +10,17 @@ stopping = threading.Event()
 # Before the imports that take time: as process 1 of a container this process would simply not get a SIGTERM.
 signal.signal(signal.SIGTERM, lambda *_: stopping.set())
 
+import json  # noqa: E402
 import logging  # noqa: E402
-import secrets  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402
+import uuid  # noqa: E402
+from contextlib import suppress  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import psycopg  # noqa: E402
-from psycopg.types.json import Jsonb  # noqa: E402
+from psycopg_pool import ConnectionPool  # noqa: E402
 from redis import Redis  # noqa: E402
 from redis.backoff import NoBackoff  # noqa: E402
 from redis.exceptions import RedisError  # noqa: E402
@@ -29,12 +30,12 @@ from app import logs  # noqa: E402
 from app.analysis import ANALYSES  # noqa: E402
 from app.queue import WorkQueue  # noqa: E402
 from app.settings import SettingError, Settings  # noqa: E402
+from app.store import database_pool  # noqa: E402
 
 log = logging.getLogger("worker")
-BEAT_EVERY, TAKE_OVER_EVERY, WAIT, STUCK_AFTER = 3.0, 5.0, 0.5, 180.0
-"""Seconds."""
-MOST_ATTEMPTS = 5
-"""A job that was taken so often without a result kills its workers: it is recorded as failed."""
+BEAT_EVERY, WAIT = 3.0, 0.5
+"""Seconds between signs of life, and for which a job, or what is away, is waited for at a time."""
+ALIVE_FILE = Path("/tmp/worker-alive")  # noqa: S108 - a tmpfs of its own; the health check looks at it
 
 # One statement: the result and the count of use are both written, or, when the number is on record already, neither.
 RECORD = """
@@ -51,138 +52,78 @@ ON CONFLICT (business_id, feature, day) DO UPDATE SET uses = usage_analytics.use
 
 
 class Worker:
-    """One worker: a main thread that works, and another one that gives signs of life for it."""
+    """One worker. What it waits for it waits for in small steps, with signs of life: one that is stuck gives none."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        redis = Redis.from_url(
-            settings.redis_url,
-            password=settings.redis_password,
-            socket_timeout=10,
-            # No retries: a BLMOVE whose answer was lost may have moved a job already. `_recover` looks for it.
-            retry=Retry(NoBackoff(), 0),
-        )
+        self.release = settings.release
+        self.name = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
+        # No retries: a BLMOVE whose answer was lost may have moved a job already, which `put_back` finds.
+        patience = {"socket_timeout": 10, "retry": Retry(NoBackoff(), 0)}
+        redis = Redis.from_url(settings.redis_url, password=settings.redis_password, **patience)
         self.queue = WorkQueue(redis, self.name)
-        self.alive_file = Path(os.environ.get("ALIVE_FILE", "/tmp/worker-alive"))  # noqa: S108 - a tmpfs of its own
-        self.moved = time.monotonic()
-        self.ended = threading.Event()
-        self.database: psycopg.Connection | None = None
+        self.database = database_pool(ConnectionPool, settings, "fineasy-worker", 1)
+        self.beaten = 0.0
 
     def run(self) -> None:
         """Work until `stopping` is set."""
-        signs = threading.Thread(target=self._give_signs_of_life, daemon=True)
-        signs.start()
         log.info("worker started", extra={"fields": {"worker": self.name}})
-        looked, broken = 0.0, False
+        self.database.open()
         while not stopping.is_set():
-            self.moved = time.monotonic()
+            self._beat()
             try:
-                if broken:
-                    self._recover()
-                    broken = False
-                if time.monotonic() - looked > TAKE_OVER_EVERY:
-                    looked = time.monotonic()
-                    if moved := self.queue.take_over():
-                        log.warning("jobs of a dead worker taken over", extra={"fields": {"jobs": moved}})
-                number = self.queue.take(WAIT)
-                if number is not None:
-                    self._handle(number)
+                if moved := self.queue.put_back():
+                    log.warning("jobs without a worker put back in the queue", extra={"fields": {"jobs": moved}})
+                if job := self.queue.take(WAIT):
+                    self._do(job)
             except RedisError as error:
-                broken = True
                 log.warning("queue not available", extra={"fields": {"error": str(error)}})
                 stopping.wait(WAIT)
-        self.ended.set()
-        signs.join(timeout=BEAT_EVERY)
-        self._leave()
+        with suppress(RedisError):  # the others put back what is left once the signs of life have run out
+            self.queue.leave()
+        self.database.close()
         log.info("worker stopped", extra={"fields": {"worker": self.name}})
 
-    def _recover(self) -> None:
-        self.queue.redis.ping()
-        if back := self.queue.give_back():
-            log.warning("own jobs put back in the queue", extra={"fields": {"jobs": back}})
-
-    def _leave(self) -> None:
-        try:
-            self.queue.leave()
-        except RedisError as error:  # the others take over what is left once the signs of life have run out
-            log.warning("left without a word to the queue", extra={"fields": {"error": str(error)}})
-        self.alive_file.unlink(missing_ok=True)
-
-    def _handle(self, number: int) -> None:
-        job, attempts = self.queue.job(number)
-        if job is None:  # done by a worker that could not say so any more
-            self.queue.done(number)
+    def _beat(self) -> None:
+        """Give a sign of life to the other workers, and to the container's health check, where it is time for one."""
+        if time.monotonic() - self.beaten < BEAT_EVERY:
             return
-        token = logs.request_id.set(job.get("request_id"))
         try:
-            started = time.monotonic()
-            result = self._analyse(number, job, attempts)
-            result["ms"] = round((time.monotonic() - started) * 1000)
-            if self._record(number, job, result):
-                self.queue.done(number)
-                fields = {"number": number, "type": job["type"], "status": result["status"], "ms": result["ms"]}
-                log.info("analysis done", extra={"fields": fields})
-        finally:
-            logs.request_id.reset(token)
+            self.queue.beat()
+            ALIVE_FILE.touch()
+            self.beaten = time.monotonic()
+        except (RedisError, OSError) as error:
+            log.warning("no sign of life given", extra={"fields": {"error": str(error)}})
 
-    def _analyse(self, number: int, job: dict[str, Any], attempts: int) -> dict[str, Any]:
-        if attempts > MOST_ATTEMPTS:
-            return {"status": "failed", "result": None, "error": f"given up after {MOST_ATTEMPTS} attempts"}
-        started = time.monotonic()
+    def _do(self, job: dict[str, Any]) -> None:
+        logs.request_id.set(job["request_id"])
+        started, result, problem = time.monotonic(), None, None
         try:
-            result = ANALYSES[job["type"]](job["amounts"])
+            result = json.dumps(ANALYSES[job["type"]](job["amounts"]), allow_nan=False)  # Postgres takes no NaN
         except Exception as error:
-            log.exception("analysis failed", extra={"fields": {"number": number}})
-            return {"status": "failed", "result": None, "error": f"{type(error).__name__}: {error}"}
-        time.sleep(max(0.0, started + job.get("hold", 0) - time.monotonic()))
-        return {"status": "done", "result": Jsonb(result), "error": None}
+            log.exception("analysis failed")
+            problem = f"{type(error).__name__}: {error}"
+        while (left := started + job["hold"] - time.monotonic()) > 0:
+            self._beat()
+            time.sleep(min(left, WAIT))
+        milliseconds = round((time.monotonic() - started) * 1000)
+        values = {"status": "failed" if problem else "done", "result": result, "error": problem, "ms": milliseconds}
+        if self._record({**job, **values, "worker": self.name, "release": self.release}):
+            self.queue.done()
+            log.info("analysis done", extra={"fields": {"number": job["number"], "ms": milliseconds}})
+        logs.request_id.set(None)
 
-    def _record(self, number: int, job: dict[str, Any], result: dict[str, Any]) -> bool:
+    def _record(self, values: dict[str, Any]) -> bool:
         """Write the result, waiting for the database as long as it takes; False if SIGTERM came while it was away."""
-        values = {
-            **result,
-            "number": number,
-            "business": job["business"],
-            "type": job["type"],
-            "worker": self.name,
-            "release": self.settings.release,
-        }
         while True:
-            self.moved = time.monotonic()
+            self._beat()
             try:
-                self._connection().execute(RECORD, values)
-            except (psycopg.OperationalError, psycopg.errors.UndefinedTable) as error:
-                log.warning("database not available", extra={"fields": {"number": number, "error": str(error)}})
+                with self.database.connection() as connection:
+                    connection.execute(RECORD, values)
+                return True
+            except psycopg.OperationalError as error:
+                log.warning("database not available", extra={"fields": {"error": str(error)}})
                 if stopping.wait(WAIT):
                     return False
-            else:
-                return True
-
-    def _connection(self) -> psycopg.Connection:
-        if self.database is None or self.database.broken or self.database.closed:
-            password = {"password": self.settings.database_password} if self.settings.database_password else {}
-            self.database = psycopg.connect(
-                self.settings.database_url,
-                autocommit=True,
-                connect_timeout=5,
-                application_name="fineasy-worker",
-                options="-c statement_timeout=10000",
-                **password,
-            )
-        return self.database
-
-    def _give_signs_of_life(self) -> None:
-        """Beat in the queue and touch the file of the health check, as long as the main thread moves."""
-        while True:
-            if time.monotonic() - self.moved < STUCK_AFTER:
-                try:
-                    self.queue.beat()
-                    self.alive_file.touch()
-                except (RedisError, OSError) as error:
-                    log.warning("no sign of life given", extra={"fields": {"error": str(error)}})
-            if self.ended.wait(BEAT_EVERY):
-                return
 
 
 def work(**_: Any) -> None:
@@ -196,13 +137,11 @@ def work(**_: Any) -> None:
     Worker(settings).run()
 
 
-def work_reloading() -> None:
-    """Work in a process that is replaced when a source file changes (it finishes its job first)."""
-    from uvicorn import Config
-    from uvicorn.supervisors import ChangeReload
-
-    ChangeReload(Config("app.worker:work", reload=True, log_config=None), target=work, sockets=[]).run()
-
-
 if __name__ == "__main__":
-    work_reloading() if "--reload" in sys.argv[1:] else work()
+    if "--reload" in sys.argv[1:]:  # in a process that is replaced when a source file changes
+        from uvicorn import Config
+        from uvicorn.supervisors import ChangeReload
+
+        ChangeReload(Config("app.worker:work", reload=True, log_config=None), target=work, sockets=[]).run()
+    else:
+        work()

@@ -27,8 +27,8 @@ logging.getLogger("alembic").setLevel(logging.INFO)
 
 def connect() -> psycopg.Connection:
     """Return a connection; its password goes into no URL."""
-    password = {"password": settings.database_password} if settings.database_password else {}
-    return psycopg.connect(settings.database_url, connect_timeout=10, application_name="fineasy-migrate", **password)
+    name, password = "fineasy-migrate", settings.database_password
+    return psycopg.connect(settings.database_url, password=password, connect_timeout=10, application_name=name)
 
 
 def run() -> None:
