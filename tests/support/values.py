@@ -64,6 +64,8 @@ def settings(
         **more,
     }
     (folder / "envs").mkdir(exist_ok=True)
+    if "lab" in more:
+        document = {key: document[key] for key in document if key not in ("hosts", "registry", "vault_password")}
     (folder / "envs/here.yml").write_text(json.dumps(document))
     return load.load("here", at=folder)
 

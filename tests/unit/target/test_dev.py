@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, token: str) -> dev._Project:
-    env, entry, stack = values.settings(folder)
+    env, entry, stack = values.settings(folder, development=True, lab={"hosts": 1})
     return dev._write(env, entry, stack, {"web": "probe/web:here"}, {"token": token})
 
 
