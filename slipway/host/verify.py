@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -142,6 +143,7 @@ class Verifier:
                 "SLIPWAY_VERIFY_HOST": host.name,
                 "SLIPWAY_VERIFY_URL": url,
                 "SLIPWAY_VERIFY_FACTS": str(self._facts),
+                "SLIPWAY_VERIFY_PARENT": str(os.getpid()),
                 "SLIPWAY_VERIFY_RESULTS": str(self._results(host)),
             },
             check=False,

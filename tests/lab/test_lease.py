@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import re
 import time
+from pathlib import Path
 
 from tests.support import stacks
 from tests.support.site import SLACK, Site, eventually
@@ -15,6 +17,15 @@ LEASE = "/var/lib/slipway/stacks/probe/lease"
 def held(probe: Site) -> bool:
     """Tell whether somebody holds the lease: the lock itself says so."""
     return probe.on("sh", "-c", f"flock --nonblock {LEASE} true && echo free", check=False) != "free"
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the commands that run from a folder on this machine, but for the keepers of its labs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text().replace("\0", " "))
+    return [line for line in found if str(folder) in line and "keeper" not in line]
 
 
 def test_a_second_deployer_is_told_who_has_the_lease(probe: Site) -> None:
@@ -48,6 +59,7 @@ def test_a_killed_deployer(probe: Site) -> None:
         eventually(lambda: set(probe.running()) - running, within=40, every=0.1)
         deployer.kill()
         eventually(lambda: not held(probe), within=1.5 * SLACK, every=0.05)  # a second, and the look
+        eventually(lambda: not processes_of(probe.checkout.path), within=10)
         status = probe.status()
         assert status["healthy"], "an unfinished run is shown, not counted"
         assert status["unfinished"]["verb"] == "deploy"

@@ -6,6 +6,7 @@ starts one process a host with these variables:
     SLIPWAY_VERIFY_HOST      the host's name in the facts
     SLIPWAY_VERIFY_URL       the host as --hosts names it
     SLIPWAY_VERIFY_FACTS     JSON file; it may come later than this process, which warms up meanwhile
+    SLIPWAY_VERIFY_PARENT    who started it: without them nobody will bring the facts
     SLIPWAY_VERIFY_RESULTS   JSON file that the results are written to
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -44,9 +46,10 @@ _FACTS = pytest.StashKey[dict[str, Any]]()
 
 
 def _await_facts(path: Path) -> dict[str, Any]:
-    parent = os.getppid()
+    parent = int(os.environ["SLIPWAY_VERIFY_PARENT"])
     while not path.exists():
-        if os.getppid() != parent:  # whoever was to bring the facts is gone
+        if os.getppid() != parent:  # whoever was to bring the facts was killed, and left its files to us
+            shutil.rmtree(path.parent, ignore_errors=True)
             pytest.exit("nobody waits for results", returncode=pytest.ExitCode.INTERRUPTED)
         time.sleep(0.01)
     facts: dict[str, Any] = json.loads(path.read_text())
