@@ -24,30 +24,29 @@ def ports() -> list[int]:
     return sorted(int(p.split("/")[0]) for p in found["HostConfig"]["PortBindings"]) if found else []
 
 
-def ensure(image: str, wanted: list[int], *, remake: bool) -> bool:
-    """Make sure that the router runs and publishes the ports `wanted`. Return whether its container had to be made (again).
+def ensure(image: str, port: int, wanted: list[int], *, remake: bool) -> bool:
+    """Make sure that the router runs and publishes `port`. Return whether its container had to be made (again).
 
     Args:
         image: HAProxy's.
-        wanted: the ports of the environment's stacks.
-        remake: make it again for other ports although it serves: its stacks are interrupted for about a second.
+        port: that of the stack in hand.
+        wanted: the ports of all the environment's stacks: published as well where it is made.
+        remake: make it again for any of them although it serves: its stacks are interrupted for about a second.
 
     Raises:
         OperationFailed: it publishes other ports and serves, a port is taken, or it does not start; then the old one serves again.
     """
     with router.alone():
         _settle()
-        needed = sorted({*wanted, *(s["port"] for s in router.all_wanted())})
         found, published = _inspect(CONTAINER), ports()
-        fits = published == needed if remake else set(needed) <= set(published)
-        if found and fits:
+        if found and {port, *(wanted if remake else ())} <= set(published):
             _start(found)
             return False
         if found and not remake and any(r["weight"] for r in router.sending()):
-            missing = ", ".join(str(p) for p in needed if p not in published)
-            raise OperationFailed(
-                f"the router does not publish port {missing}", f"it serves {published}", bad_input=True
-            )
+            seen = f"it publishes {', '.join(map(str, published))}, and serves other stacks"
+            raise OperationFailed(f"the router does not publish port {port}", seen, bad_input=True)
+        # No door is closed: another environment's stacks may be behind it.
+        needed = sorted({port, *wanted, *published, *(s["port"] for s in router.all_wanted())})
         _refuse_taken(set(needed) - set(published))
         _make(image, needed, found)
         return True

@@ -72,9 +72,9 @@ def _host_changes(request: Request, facts: HostFacts, release: Release) -> list[
         found += [Change(facts.host, "secret", f"{name}: another value") for name in names]
     if not facts.router["answers"]:
         found.append(Change(facts.host, "router", f"starts {ROUTER_IMAGE} on port {request.entry.port}"))
-    elif lacking := router_changes(request, facts):
-        env = request.env.name
-        text = f"does not publish {', '.join(map(str, lacking))}: inv accessory.apply --env {env} makes it again first"
+    elif request.entry.port in router_changes(request, facts):
+        again = f"inv accessory.apply --env {request.env.name} makes it again first"
+        text = f"does not publish port {request.entry.port}: {again}"
         found.append(Change(facts.host, "router", text))
     if facts.host == request.first and facts.raw["accessories"] is None and request.stack.of_role("accessory"):
         found += [

@@ -53,11 +53,11 @@ def deploy(place: Workplace, version: Version, *, plan_only: bool = False, cut: 
         if plan_only:
             return _planned(hosts, version, cut)
         with begun(hosts, "deploy") as run:  # from here on nobody else changes what the plan is made from
+            refuse_what_comes_first(request_for(run.hosts))
             release, request = release_of(run.hosts, version, cut)
             live = live_release(request.facts)
             if unchanged(request, release, named=bool(version.name)):
                 return Outcome("deploy", place.env.name, place.stack.name, str(live), live, False, place.url)
-            refuse_what_comes_first(request)
             serve_official_images(place)
             plan = planner.plan_deploy(request, release)
             return carry_out(run, plan, meta(request, release))

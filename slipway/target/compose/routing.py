@@ -63,7 +63,7 @@ def router_operation(request: Request, *, remake: bool = False) -> Operation:
     `remake`: also where it has to be made again for that, which interrupts it for about a second.
     """
     ports = sorted({s.port for s in request.env.stacks})
-    params = {"image": ROUTER_IMAGE, "ports": ports, "remake": remake}
+    params = {"image": ROUTER_IMAGE, "port": request.entry.port, "ports": ports, "remake": remake}
     return Operation("router.ensure", "see that the router runs", params)
 
 
