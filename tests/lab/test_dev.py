@@ -1,4 +1,4 @@
-"""Development: the source mounted in a lab host, an edit that shows by itself, a second deploy."""
+"""Development: the source mounted in a lab host, an edit that shows by itself, a second deploy; jobs and settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 from slipway.lab import engine
 from tests.support import checkout as checkouts
+from tests.support import stacks
 from tests.support.checkout import Checkout
-from tests.support.site import eventually
+from tests.support.site import Site, eventually
 from tests.support.visitor import get
 
 
@@ -36,7 +37,7 @@ def test_an_edit_shows_without_another_deploy(checkout: Checkout) -> None:
     (url,) = urls
     assert get(url, "/health/ready").status == 200
     assert not shows(url, "awake")
-    checkout.edit("compose/fineasy/api/app/operations.py", '"alive"', '"awake"')
+    checkout.edit("compose/fineasy/api/app/routes.py", '"alive"', '"awake"')
     eventually(lambda: shows(url, "awake"), within=20)
     assert get(url, "/health/ready").status == 200
 
@@ -47,3 +48,35 @@ def shows(url: str, word: str) -> bool:
         return word in get(url, "/health", timeout=2).body
     except OSError:
         return False
+
+
+OVERLAY = """\
+services:
+  web:
+    environment: {GREETING: "${WORD:-no word} and ${GREETING}"}
+    volumes: ["./web/behaviour.json:/app/behaviour.json:ro"]
+"""
+TRYOUT = """\
+development: true
+allow_dirty: true
+lab: {hosts: 1, kind: provisioned}
+stacks: [{name: probe, port: 8320, settings: {GREETING: hello, WORD: mounted}}]
+"""
+
+
+def test_jobs_run_and_settings_are_put_into_both_files(checkout: Checkout) -> None:
+    stacks.add_probe(checkout)
+    stacks.add_job(checkout, "note", "from store import ask; ask('RPUSH', 'jobs', ask('GET', 'schema'))")
+    checkout.write("compose/probe/compose.dev.yaml", OVERLAY)
+    checkout.write("envs/tryout.yml", TRYOUT)
+    done = checkout.inv("deploy", "--env", "tryout").ok()
+    steps = [done.out.index(words) for words in ("Start store", "Migrate", "Run note", "Start web")]
+    assert steps == sorted(steps)
+    site = Site(checkout, "tryout", "probe", 8320)
+    answer = site.get()
+    assert (answer.status, answer.release) == (200, "development")
+    assert answer.json()["greeting"] == "mounted and hello"
+    noted = site.on("docker", "exec", "probe-tryout-store-1", "redis-cli", "--raw", "lrange", "jobs", "0", "-1")
+    assert noted.split() == ["1"], "once, after the migrations"
+    stacks.behave(checkout, "edited")
+    assert '"edited"' in site.on("docker", "exec", "probe-tryout-web-1", "cat", "/app/behaviour.json")

@@ -49,6 +49,15 @@ def test_a_migration_that_fails(probe: Site) -> None:
     assert probe.get("/store").json()["schema"] == "1"
 
 
+def test_a_job_that_fails(probe: Site) -> None:
+    stacks.add_job(probe.checkout, "sound", "print('as it should be')")
+    stacks.add_job(probe.checkout, "broken", "print('reading the index'); raise SystemExit('the index is empty')")
+    failed = fails_and_leaves_nothing(probe)
+    assert "app1, broken: the job broken failed" in failed.err
+    assert "reading the index\nthe index is empty\n(exit code 1)" in failed.err.replace("  ", "")
+    assert "Start and wait for health" not in failed.text, "the release was not started"
+
+
 def test_an_image_that_does_not_build(probe: Site) -> None:
     probe.checkout.edit("compose/probe/web/Dockerfile", "COPY . .", "COPY . .\nRUN echo needs libmagic >&2; exit 7")
     live, before = probe.live(), probe.settled()

@@ -6,6 +6,9 @@ import json
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests.support.checkout import Checkout
 
@@ -33,6 +36,21 @@ def environment(checkout: Checkout, name: str, stacks: str, *, hosts: int = 1, *
 def behave(checkout: Checkout, label: str, mode: str = "good", stack: str = "probe", **more: object) -> None:
     """Make a stack another version: its label (an image layer differs), and how it behaves."""
     checkout.write(f"compose/{stack}/web/behaviour.json", json.dumps({"label": label, "mode": mode, **more}) + "\n")
+
+
+def add_job(checkout: Checkout, name: str, code: str, **keys: Any) -> None:
+    """Give the stack `probe` a job that runs Python in its image; `keys` are more keys of Compose, over the job's own."""
+    file = "compose/probe/compose.yaml"
+    stack = yaml.safe_load(checkout.read(file))
+    environment = {"STORE": "store:6379"}
+    job = {
+        "build": "./web",
+        "command": ["python", "-c", code],
+        "environment": environment,
+        "x-slipway": {"role": "job"},
+    }
+    stack["services"][name] = {**job, **keys}
+    checkout.write(file, yaml.safe_dump(stack, sort_keys=False))
 
 
 def plant(checkout: Checkout, env: str, stack: str, **secrets: str) -> None:
