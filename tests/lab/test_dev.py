@@ -39,13 +39,13 @@ def test_an_edit_shows_without_another_deploy(checkout: Checkout) -> None:
     assert not shows(url, "awake")
     checkout.edit("compose/fineasy/api/app/routes.py", '"alive"', '"awake"')
     eventually(lambda: shows(url, "awake"), within=20)
-    assert get(url, "/health/ready").status == 200
+    eventually(lambda: shows(url, '"ready"', "/health/ready"), within=20)  # the model is loaded in the background
 
 
-def shows(url: str, word: str) -> bool:
+def shows(url: str, word: str, path: str = "/health") -> bool:
     """Tell whether the front door answers with a word; while the server starts anew it may not answer."""
     try:
-        return word in get(url, "/health", timeout=2).body
+        return word in get(url, path, timeout=2).body
     except OSError:
         return False
 

@@ -50,6 +50,9 @@ def test_a_release_is_what_the_files_say(probe: Site) -> None:
         assert done.out.index("Migrate") < done.out.index("Run jobs") < done.out.index("Start and wait for health")
         assert {c["service"] for c in probe.containers().values() if c["release"] == live} == {"web", "extra", "tick"}
         assert probe.get().json()["token"] == hashlib.sha256(token.encode()).hexdigest()
+        assert probe.deploy().ok().out.startswith("nothing to do"), (
+            "neither the secret nor a job that is over is a change"
+        )
         policy = json.loads(probe.on("cat", "/var/lib/slipway/stacks/probe/policy.json"))
         assert (policy["keep_warm"], policy["keep_releases"]) == (90, 3)
         probe.inv("rollback").ok()
