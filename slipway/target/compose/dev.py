@@ -160,8 +160,8 @@ def _write(
     changed = False
     for secret, value in secrets.items():
         path = folder / "secrets" / secret
-        before = path.read_text() if path.exists() else None
-        if value != before:
+        before = path.read_bytes() if path.exists() else None
+        if value.encode() != before:
             places.write(path, value, mode=0o444)  # containers' users read it
             changed = changed or before is not None
     texts = {"compose.yaml": _document(entry, stack, tags, folder), "compose.dev.yaml": stack.overlay}

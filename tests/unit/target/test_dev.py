@@ -36,6 +36,9 @@ def test_a_secret_that_is_in_use_is_replaced_whole(tmp_path: Path, home: Path) -
     kept = path.stat().st_ino
     assert not write(tmp_path, "another").other_secrets
     assert path.stat().st_ino == kept, "the same value is left alone"
+    assert write(tmp_path, "line\r\nline\n").other_secrets
+    assert path.read_bytes() == b"line\r\nline\n"
+    assert not write(tmp_path, "line\r\nline\n").other_secrets, "and so is one with line breaks of another kind"
 
 
 def test_nobody_else_on_this_machine_comes_in(tmp_path: Path, home: Path) -> None:
@@ -53,5 +56,10 @@ def test_the_overlay_comes_last_and_the_front_door_is_open(tmp_path: Path) -> No
     assert document["services"]["store"]["image"] == "redis:8"
     assert document["secrets"]["token"]["file"].endswith("/dev/probe-here/secrets/token")
     assert len(project.files) == 1
-    (tmp_path / "compose/probe/compose.dev.yaml").write_text("services: {web: {command: [reload]}}\n")
-    assert write(tmp_path, "x").files[1].name == "compose.dev.yaml"
+    (tmp_path / "compose/probe/compose.dev.yaml").write_text(
+        "services: {web: {command: [reload, '${GREETING:-hi} $$HOME']}}\n"
+    )
+    overlay = write(tmp_path, "x").files[1]
+    assert overlay.name == "compose.dev.yaml"
+    command = yaml.safe_load(overlay.read_text())["services"]["web"]["command"]
+    assert command == ["reload", "hi $$HOME"], "settings are put in; a dollar stays one to Compose"
