@@ -93,7 +93,7 @@ def stop(container: dict[str, Any], within: int | None = None) -> None:
 
 
 def tell_to_end(home: StackHome, release: str, names: list[str]) -> list[str]:
-    """Send SIGTERM to services of a release and return the containers' names; they finish what they have in hand."""
+    """Send services of a release their stop signal; they finish what they have in hand. Return the containers' names."""
     told = []
     running = [c for c in _of(engine.of_release(home.stack, release), names) if c["State"]["Running"]]
     before = home.meta(release).get("ending") or {}
@@ -101,7 +101,8 @@ def tell_to_end(home: StackHome, release: str, names: list[str]) -> list[str]:
     if fresh:
         home.note(release, ending={**dict.fromkeys(names, now()), **before})
     for container in fresh:  # once: a second SIGTERM means "at once" to many programs
-        engine.api("POST", f"/containers/{container['Id']}/kill", signal="SIGTERM")
+        signal = container["Config"].get("StopSignal") or "SIGTERM"
+        engine.api("POST", f"/containers/{container['Id']}/kill", signal=signal)
         told.append(container["Name"].lstrip("/"))
     return told
 

@@ -13,7 +13,13 @@ from tests.support.site import Site, eventually
 
 
 def rented(
-    probe: Site, tmp_path: Path, *, address: str = "", port: int = 22, registry: str = "push: '127.0.0.1:1'"
+    probe: Site,
+    tmp_path: Path,
+    *,
+    address: str = "",
+    port: int = 22,
+    registry: str = "push: '127.0.0.1:1'",
+    door: str = "port: 8300, domain: guest.test",
 ) -> dict[str, str]:
     """Write an environment `rented` of one host, as if the lab's were somebody's; return the variables to log in with."""
     lab = probe.checkout.lab(probe.env)
@@ -21,7 +27,7 @@ def rented(
     probe.checkout.write(
         "envs/rented.yml",
         f"hosts:\n  - {{name: app1, address: {address}, port: {port}}}\n"
-        f"registry: {{{registry}, insecure: true}}\nstacks: [{{name: guest, port: 8397}}]\nallow_dirty: true\n",
+        f"registry: {{{registry}, insecure: true}}\nstacks: [{{name: guest, {door}}}]\nallow_dirty: true\n",
     )
     probe.checkout.write("envs/known_hosts", Path(lab["known_hosts"]).read_text())
     ssh = tmp_path / ".ssh"
@@ -101,7 +107,8 @@ def test_a_jump_host_that_nobody_knows(probe: Site, tmp_path: Path) -> None:
 def test_another_door_and_a_port_that_somebody_else_has(probe: Site, tmp_path: Path) -> None:
     """A new door means a new router for all stacks: a deploy asks for it first, and a door that can't open closes no other."""
     registry = probe.checkout.lab(probe.env)["registry"]
-    home = rented(probe, tmp_path, registry=f"push: '{registry['push']}', pull: '{registry['pull']}'")
+    known = f"push: '{registry['push']}', pull: '{registry['pull']}'"
+    home = rented(probe, tmp_path, registry=known, door="port: 8397")
     guest = Site(probe.checkout, "rented", "guest", 8397)
     refused = guest.inv("deploy", **home).exits(2)
     assert "port 8397" in refused.err
@@ -134,7 +141,7 @@ def test_a_stack_belongs_to_one_environment(probe: Site, tmp_path: Path) -> None
     other.deploy().ok()
     registry = probe.checkout.lab(probe.env)["registry"]
     home = rented(probe, tmp_path, registry=f"push: '{registry['push']}', pull: '{registry['pull']}'")
-    probe.checkout.edit("envs/rented.yml", "{name: guest, port: 8397}", "{name: other, port: 8398}")
+    probe.checkout.edit("envs/rented.yml", "{name: guest, port: 8300, domain: guest.test}", "{name: other, port: 8398}")
     before = other.settled()
     refused = probe.checkout.inv("deploy", "--env", "rented", **home).exits(2)
     assert "belongs to the environment lab" in refused.err

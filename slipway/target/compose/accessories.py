@@ -12,7 +12,7 @@ from slipway.target.compose.routing import router_operation
 def accessory_digest(request: Request) -> str:
     """Return a digest of what the accessories should be, their secrets included."""
     used = {n: request.secrets[n] for s in request.stack.of_role("accessory") for n in s.secrets}
-    return render.content_digest({"document": render.accessory_document(request.env, request.stack), "secrets": used})
+    return render.keyed_digest(render.accessory_document(request.env, request.stack), used)
 
 
 def accessory_changes(request: Request) -> bool:

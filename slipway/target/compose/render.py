@@ -39,19 +39,26 @@ def release_id(version: str, content: Mapping[str, Any], secrets: Mapping[str, s
     Args:
         version: as it is called.
         content: what the release is made of.
-        secrets: its secrets' values. An id is public: they go in as the key, and through scrypt, so that nobody tries words out.
+        secrets: its secrets' values (see `keyed_digest`).
         room: how many letters of the version the id may have.
     """
     name = re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")[:room].rstrip("-") or "v"
+    return f"{name}-{keyed_digest({'version': version, 'content': content}, secrets)[:6]}"
+
+
+def keyed_digest(content: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
+    """Return a digest (hex) of `content` and `secrets` that is told in public.
+
+    The secrets go in as the key, and through scrypt, so that nobody who sees it tries words out.
+    """
     key = _stretched(_canonical(secrets)) if secrets else b""
-    digest = hmac.new(key, _canonical({"version": version, "content": content}), hashlib.sha256)
-    return f"{name}-{digest.hexdigest()[:6]}"
+    return hmac.new(key, _canonical(content), hashlib.sha256).hexdigest()
 
 
 @functools.lru_cache(maxsize=8)
 def _stretched(secrets: bytes) -> bytes:
     """Return a key that takes a twentieth of a second to make: a verb makes it once, who guesses each time."""
-    return hashlib.scrypt(secrets, salt=b"slipway release id", n=2**14, r=8, p=1)
+    return hashlib.scrypt(secrets, salt=b"slipway", n=2**14, r=8, p=1)
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:

@@ -45,7 +45,12 @@ def router_plan(
             weights[name] = FULL if release == (target if goes else live) else 0
         releases.append({"id": release, "weights": weights, **_servers(release, known[release], routed)})
     door = target_meta["router"]
-    routes = [{k: route[k] for k in ("service", "path", "timeout")} for route in door["routes"]]
+    of = {r["service"]: r for r in door["routes"]}
+    if switched is not None and not switched >= set(of):
+        # Until a service is switched, and as long as any is not, paths lead where they led.
+        before = known[live]["router"]["routes"] if live in known and live != target else []
+        of = {r["service"]: r for r in before} | {s: r for s, r in of.items() if s in switched or live == target}
+    routes = [{k: route[k] for k in ("service", "path", "timeout")} for route in of.values()]
     return {**{k: door[k] for k in ("stack", "port", "domain")}, "routes": routes, "releases": releases}
 
 

@@ -73,6 +73,18 @@ def test_phases_are_switched_one_after_the_other(tmp_path: Path) -> None:
     ] == ["web"]
 
 
+def test_a_path_that_moves_does_so_when_its_service_is_switched(tmp_path: Path) -> None:
+    """And one that is given up leads where it led until the last service is switched."""
+    request, _ = serving(tmp_path)
+    before = {"web": "/", "extra": "/extra"}
+    moved = {"role": "app", "phase": 2, "route": {"path": "/moved", "port": 8000}}
+    now = values.request(tmp_path, dict(request.facts), services={"extra": {"x-slipway": moved}})
+    found = plan(now)
+    first, second = (operations(found, f"Switch (phase {n})")["router.apply"].params["wanted"] for n in (1, 2))
+    assert {r["service"]: r["path"] for r in first["routes"]} == before
+    assert {r["service"]: r["path"] for r in second["routes"]} == {**before, "extra": "/moved"}
+
+
 def test_a_worker_starts_after_the_gate_and_the_old_one_ends_after_the_switch(tmp_path: Path) -> None:
     request, one = serving(tmp_path)
     found = plan(request)
