@@ -44,7 +44,8 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             answering.discard(self)
 
-    do_POST = do_GET
+    def do_POST(self):
+        self.do_GET()
 
     def respond(self):
         url = urlsplit(self.path)
