@@ -37,4 +37,6 @@ def receive(reader):
 
 
 def _length(size):
-    return bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
+    if size < 126:
+        return bytes([size])
+    return struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
