@@ -14,7 +14,7 @@ from tests.support.faults import census
 from tests.support.faults.census import Census
 from tests.support.site import Site
 
-LOAD = "keep-alive=4x0.02 new=20 answer=2 upload=2 sse=2x6 ws=2x6"
+LOAD = "keep-alive=4x0.02 new=20 answer=2 upload=2 sse=2x3 ws=2x3"
 """One of each kind of client, light enough that deploys go on as they would."""
 
 

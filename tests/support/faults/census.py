@@ -103,7 +103,9 @@ class Census:
 
 def take(site: Site, host: str = "app1") -> Census:
     """Return what is on a host now."""
-    return Census(site.stack, json.loads(site.checkout.on(site.env, "python3", "-", "deploy", host=host, stdin=_LOOK.read_text())))
+    return Census(
+        site.stack, json.loads(site.checkout.on(site.env, "python3", "-", "deploy", host=host, stdin=_LOOK.read_text()))
+    )
 
 
 def settled(site: Site, host: str = "app1", within: float = 45) -> Census:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -148,7 +149,7 @@ def spread(count: int, of: int, seed: int) -> list[int]:
     """Return `count` numbers from 1 to `of`: one by chance from each of as many equal stretches."""
     chance = random.Random(seed)
     edges = [1 + of * i // count for i in range(count + 1)]
-    return [chance.randrange(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [chance.randrange(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def in_turns(seed: int) -> Iterator[str]:

@@ -107,7 +107,9 @@ print(
             "folders": sorted(str(p.relative_to(HOME)) for p in HOME.rglob("*") if p.is_dir()),
             "temporary": sorted(str(p) for p in Path("/tmp").glob("*") if not p.name.startswith(ALWAYS)),
             "processes": sorted(processes()),
-            "locks": sorted(str(p.relative_to(HOME)) for p in HOME.rglob("*") if p.name in ("lease", "host.lock") and held(p)),
+            "locks": sorted(
+                str(p.relative_to(HOME)) for p in HOME.rglob("*") if p.name in ("lease", "host.lock") and held(p)
+            ),
             "releases": list(releases()),
             "servers": servers(),
         }
