@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.support import checkout as checkouts
 from tests.support import load, stacks
-from tests.support.checkout import Running
+from tests.support.checkout import Checkout, Running
 from tests.support.faults import census
 from tests.support.faults.census import Census
 from tests.support.site import Site
 
+_DATABASE = """
+  database:
+    image: postgres:17
+    environment: {POSTGRES_HOST_AUTH_METHOD: trust}
+    expose: ["5432"]
+    volumes: ["database:/var/lib/postgresql/data"]
+    healthcheck: {test: [CMD, pg_isready, -U, postgres], interval: 1s, start_period: 20s, start_interval: 200ms}
+
+volumes:
+  database:
+"""
 LOAD = "keep-alive=4x0.02 new=20 answer=2 upload=2 sse=2x3 ws=2x3"
 """One of each kind of client, light enough that deploys go on as they would."""
 
@@ -25,10 +37,13 @@ class Arena(Site):
     versions: list[str] = field(default_factory=list)
     _store: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
 
-    def push(self, name: str, mode: str = "good", **behaviour: object) -> str:
-        """Put a version into the registry: an image layer differs from all others. Return its name."""
+    def push(self, name: str, mode: str = "good", ballast: int = 0, **behaviour: object) -> str:
+        """Put a version into the registry: an image layer differs from all others, of `ballast` MB. Return its name."""
         stacks.behave(self.checkout, name, mode, **behaviour)
+        weight = self.checkout.path / "compose/probe/web/ballast"
+        weight.write_bytes(random.Random(name).randbytes(ballast * 1_000_000))
         self.checkout.inv("push", "--env", self.env, "--stack", self.stack, "--version", name).ok()
+        weight.unlink()
         return name
 
     def fill(self, count: int) -> None:
@@ -79,12 +94,20 @@ class Arena(Site):
         return found
 
 
+def _add_database(checkout: Checkout) -> None:
+    """Give `probe` a Postgres, and starts the time that they need on a machine that is busy with faults."""
+    text = checkout.read("compose/probe/compose.yaml").replace("start_within: 4s", "start_within: 8s")
+    text = text.replace("STORE: store:6379", "STORE: store:6379\n      DATABASE: database:5432")
+    checkout.write("compose/probe/compose.yaml", text.replace("\nvolumes:\n", _DATABASE, 1))
+
+
 @contextlib.contextmanager
 def ready(versions: int = 4, **environment: str) -> Iterator[Arena]:
     """Make a checkout, its lab (from a provisioned host), so many versions, and deploy three of them; remove all in the end."""
     checkout = checkouts.make()
     try:
         stacks.add_probe(checkout)
+        _add_database(checkout)
         stacks.environment(checkout, "faults", "[{name: probe, port: 8300}]", **{"keep_releases": "3", **environment})
         checkout.commit("a stack to break")
         arena = Arena(checkout, "faults", "probe", 8300)

@@ -29,8 +29,8 @@ class Census:
     def live(self) -> str:
         """The release that the router sends requests to."""
         mine = [r["id"] for r in self.raw["releases"] if r["stack"] == self.stack]
-        loaded = [name for name, weight in self.raw["servers"].items() if weight]
-        found = [r for r in mine if any(name.startswith(f"{self.stack}-") and f"/{r}-" in name for name in loaded)]
+        loaded = [name for name, weight in self.raw["servers"].items() if weight and name.startswith(self.stack)]
+        found = [r for r in mine if any(re.search(rf"/{re.escape(r)}\b", name) for name in loaded)]
         return found[0] if len(found) == 1 else ""
 
     @property

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import database
 import websocket
 from store import ask
 
@@ -59,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body)})
         elif url.path == "/store":
             self.answer(200, {"pong": ask("PING"), "schema": ask("GET", "schema")})
+        elif url.path == "/database":
+            self.answer(200, {"answer": database.query("SELECT 6 * 7")})
         elif url.path == "/health/ready":
             self.answer(*ready())
         elif url.path == "/health":
