@@ -1,4 +1,4 @@
-"""The short form of `inv bench.faults`: the same faults on the same arena, a few of each kind."""
+"""The short form of `inv bench faults`: the same faults on the same arena, a few of each kind."""
 
 from __future__ import annotations
 

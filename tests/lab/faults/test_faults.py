@@ -1,6 +1,6 @@
 """Faults of what a deploy stands on: each is noticed in time and told, users notice nothing, and the next deploy works.
 
-`inv bench.faults` plays those too that take long.
+`inv bench faults` plays those too that take long.
 """
 
 from __future__ import annotations

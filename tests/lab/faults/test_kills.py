@@ -1,6 +1,6 @@
 """SIGKILL of the deployer: what serves goes on serving, the next run converges, nothing is left over.
 
-`inv bench.faults` does it at every boundary and at random instants.
+`inv bench faults` does it at every boundary and at random instants.
 """
 
 from __future__ import annotations

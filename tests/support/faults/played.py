@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,8 +41,14 @@ class Played:
         return {**vars(self), "noticed": round(self.noticed, 2)}
 
 
-def play(arena: Arena, scenario: Scenario) -> Played:
-    """Make the fault, then look: at the message, the requests, what serves, what is left, and whether the next deploy works."""
+def play(arena: Arena, scenario: Scenario, count: Callable[[load.Report, int], None] = lambda *_: None) -> Played:
+    """Make the fault, then look: at the message, the requests, what serves, what is left, and whether the next deploy works.
+
+    Args:
+        arena: where.
+        scenario: what.
+        count: is told of the clients' report, and how many failures in it are the nature of the fault.
+    """
     before, live = arena.rest(), arena.live()
     with arena.checkout.changed(), arena.client() as client:
         client.wait(requests=20)
@@ -50,6 +57,7 @@ def play(arena: Arena, scenario: Scenario) -> Played:
         serves = arena.live()
     report = client.report
     excused = report.failures(report.at(seen.at), report.at(seen.at) + scenario.outage)
+    count(report, excused)
     played = Played(
         scenario.name, seen.done.code, scenario.code, seen.noticed, report.requests, report.failed,
         report.failed - excused, seen.done.text, more=seen.more,
