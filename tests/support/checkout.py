@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 from slipway.lab import engine, names
 
 ROOT = Path(__file__).resolve().parents[2]
+PROC = Path("/proc")
 _PREFIX = "slipway-test-"
 _GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
 
@@ -122,9 +123,13 @@ class Checkout:
 
     def start(self, *argv: str, **env: str) -> Running:
         """Start `inv ARGV` as a process of its own."""
+        return self.start_as([".venv/bin/inv"], *argv, **env)
+
+    def start_as(self, program: Sequence[str], *argv: str, **env: str) -> Running:
+        """Start `inv ARGV` by way of another program (`program`, from this folder) that runs it."""
         self.labs.update(f.stem for f in (self.path / "envs").glob("*.yml") if f.stem != "vault")
         process = subprocess.Popen(
-            [self.path / ".venv/bin/inv", *argv],
+            [self.path / program[0], *program[1:], *argv],
             cwd=self.path,
             env={**_clean_environment(), **self.env, **env},
             stdin=subprocess.DEVNULL,
@@ -199,7 +204,7 @@ def _sweep() -> None:
     """Remove the folders of test runs that were killed, once their labs are gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if pid.isdigit() and not (PROC / pid).exists():
             label = f"label={names.CHECKOUT}={folder / 'slipway'}"
             if not engine.docker("ps", "--all", "--quiet", "--filter", label, check=False).out.strip():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,20 @@ def _await_facts(path: Path) -> dict[str, Any]:
     parent = int(os.environ["SLIPWAY_VERIFY_PARENT"])
     while not path.exists():
         if os.getppid() != parent:  # whoever was to bring the facts was killed, and left its files to us
-            shutil.rmtree(path.parent, ignore_errors=True)
+            _tidy(path.parent)
             pytest.exit("nobody waits for results", returncode=pytest.ExitCode.INTERRUPTED)
         time.sleep(0.01)
     facts: dict[str, Any] = json.loads(path.read_text())
     if not facts:
         pytest.exit("called off", returncode=pytest.ExitCode.INTERRUPTED)
     return facts
+
+
+def _tidy(folder: Path) -> None:
+    """Do what whoever started this would have done: close the connections, which persist for a while, remove the files."""
+    for socket in (folder / "s").iterdir():
+        subprocess.run(["ssh", "-F", "none", "-S", socket, "-O", "exit", "host"], capture_output=True, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_results() -> None:

@@ -89,9 +89,9 @@ def main() -> int:
     """Run the client. Return 0 where nothing failed, else 1."""
     arguments = _arguments()
     for kind in arguments.profile.kinds:
-        needs = {"upload": arguments.target.upload, "ws": arguments.target.websocket}.get(
-            kind.name, arguments.target.stream
-        )
+        target = arguments.target
+        paths = {"upload": target.upload, "ws": target.websocket, "answer": target.slow or target.stream}
+        needs = paths.get(kind.name, target.stream)
         if kind.name in LASTING and not needs:
             sys.exit(f"the target has nothing to ask for {kind.name}")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

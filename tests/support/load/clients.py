@@ -7,6 +7,7 @@ sent): that is HTTP. A request that was sent and got no whole answer has failed,
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Callable, Coroutine
@@ -39,7 +40,8 @@ class Clients:
     async def run(self, kinds: tuple[Kind, ...]) -> None:
         """Run clients of these kinds until `stopping` is set, and what they have in hand is done."""
         works: dict[str, Callable[[Kind], Coroutine[None, None, None]]] = {
-            "keep-alive": self._keep_alive,
+            "keep-alive": self._back_to_back,
+            "close": self._back_to_back,
             "new": self._new,
         }
         async with asyncio.TaskGroup() as group:
@@ -48,15 +50,16 @@ class Clients:
                 for _ in range(1 if kind.name == "new" else int(kind.count)):
                     group.create_task(work(kind))
 
-    async def _keep_alive(self, kind: Kind) -> None:
+    async def _back_to_back(self, kind: Kind) -> None:
         wire: Wire | None = None
+        asked = self._once if kind.name == "close" else self._quick
         while not self.stopping.is_set():
             begun = time.monotonic()
             try:
                 async with asyncio.timeout(PATIENCE):
                     if wire is None or wire.closed():
                         wire = await Wire.open(self.host, self.port)
-                    await wire.send(self._quick)
+                    await wire.send(asked)
                     head = await self._answer(wire, self.target.expect)
                 self.samples.answered(kind.name, begun, time.monotonic() - begun, head.release)
                 if head.closes:
@@ -115,7 +118,8 @@ class Clients:
                 wire.close()
 
     async def _lasting(self, kind: Kind) -> None:
-        do = {"answer": self._stream, "sse": self._stream, "upload": self._upload, "ws": self._websocket}[kind.name]
+        slow = self._slow if self.target.slow else self._stream
+        do = {"answer": slow, "sse": self._stream, "upload": self._upload, "ws": self._websocket}[kind.name]
         assert kind.name in LASTING
         while not self.stopping.is_set():
             begun, wire = time.monotonic(), None
@@ -132,6 +136,15 @@ class Clients:
                 self.streams -= 1
                 if wire:
                     wire.close()
+
+    async def _slow(self, wire: Wire, seconds: float) -> tuple[Head, float]:
+        begun = time.monotonic()
+        await wire.send(request("GET", self.target.slow.replace("{seconds}", f"{seconds:g}"), self.name))
+        head = await self._answer(wire, self.target.expect)
+        took = time.monotonic() - begun
+        if took < seconds:
+            raise Broken("slow answer came early", f"{took:.3f} s")
+        return head, took - seconds
 
     async def _stream(self, wire: Wire, seconds: float) -> tuple[Head, float]:
         begun, number = time.monotonic(), int(seconds)
@@ -158,8 +171,9 @@ class Clients:
         for at in range(0, len(body), size):
             await asyncio.sleep(seconds / parts)
             await wire.send(body[at : at + size])
-        begun = time.monotonic()
-        return await self._answer(wire, self.target.uploaded), time.monotonic() - begun
+        begun, digest = time.monotonic(), hashlib.sha256(body).hexdigest()
+        head = await self._answer(wire, self.target.uploaded.replace("{sha256}", digest))
+        return head, time.monotonic() - begun
 
     async def _websocket(self, wire: Wire, seconds: float) -> tuple[Head, float]:
         socket, head = await WebSocket.open(wire, self.target.websocket, self.name)

@@ -15,17 +15,19 @@ class Target:
     Args:
         path: for requests that are answered at once.
         expect: a text that such an answer contains; `{release}` stands for the answer's own `X-Release`.
+        slow: for answers that take `{seconds}`; they contain `expect` too ("": a stream that lasts as long).
         stream: for server-sent events, one a second; `{seconds}` stands for how many.
         final: the first line of the event that ends a stream.
         upload: takes a POST of `body`.
         body: JSON.
-        uploaded: a text that the answer to it contains.
+        uploaded: a text that the answer to it contains; `{sha256}` stands for the digest of what was sent.
         websocket: sends back each message.
         host: the Host header ("": the URL's).
     """
 
     path: str = "/"
     expect: str = ""
+    slow: str = ""
     stream: str = ""
     final: str = "event: done"
     upload: str = ""
@@ -51,7 +53,17 @@ FINEASY = Target(
     uploaded='"verdict":"allow"',
     websocket="/v1/ws",
 )
-PROBE = Target(path="/", expect='"name": "probe"', stream="/stream?seconds={seconds}", final="event: end")
+PROBE = Target(
+    path="/",
+    expect='"name": "probe"',
+    slow="/slow?seconds={seconds}",
+    stream="/stream?seconds={seconds}",
+    final="event: end",
+    upload="/digest",
+    body="what is uploaded, " * 4000,
+    uploaded='"sha256": "{sha256}"',
+    websocket="/ws",
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ class Kind:
 
 KINDS = {
     "keep-alive": 0.0,  # requests back to back, each client on a connection that it keeps
+    "close": 0.0,  # requests back to back, each on a connection of its own
     "new": 0.0,  # so many requests a second, each on a connection of its own, whether or not earlier ones were answered
     "answer": 3.0,  # answers that take so long
     "upload": 3.0,  # bodies that are sent so slowly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,18 @@ class Report:
         """Return the 99th percentile of the latency (seconds) of quick requests, or of these kinds, that began in that time."""
         assert self.samples, "samples were not kept"
         return percentile(self.samples.latencies(begin, end, kinds), 0.99)
+
+    def first_of(self, release: str, after: float = 0.0) -> float | None:
+        """Return when the first request began that this release answered, if that was after `after` (seconds since the start)."""
+        spans = self.document["releases"].get(release, {"spans": []})["spans"]
+        return min((first for first, _, _ in spans if first >= after), default=None)
+
+    def failures(self, begin: float = 0.0, end: float = math.inf) -> int:
+        """Return how many requests failed whose end fell into a stretch of time (seconds since the start)."""
+        assert self.samples, "samples were not kept"
+        c = self.samples.columns
+        ends = (begun + took for begun, took, ok in zip(c["begun"], c["took"], c["ok"], strict=True) if not ok)
+        return sum(begin <= at < end for at in ends)
 
     def text(self) -> str:
         """Return the report as people read it."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support import load
+
+PROBE = Path(load.__file__).parents[1] / "probe/web"
 
 Answer = Callable[[socket.socket, bytes, int], bool]
 """Gets the connection, the request and the number of the connection; returns whether the connection stays."""
@@ -176,3 +183,46 @@ def test_when_releases_answered(serve: Callable[[Answer], str]) -> None:
     assert last is not None
     assert abs(last - report.at(switched)) < 0.2
     assert report.last_of("r1", after=last + 0.01) is None
+
+
+@pytest.fixture
+def probe() -> Iterator[str]:
+    """The tests' own app, as a process of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PORT": str(port), "SLIPWAY_RELEASE": "r1", "PYTHONDONTWRITEBYTECODE": "1"}
+    server = subprocess.Popen([sys.executable, "server.py"], cwd=PROBE, env=environment)
+    until = time.monotonic() + 10
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    assert server.wait(10) == 0, "it finishes and leaves"
+
+
+def test_every_kind_of_client_gets_whole_answers(probe: str) -> None:
+    profile = "keep-alive=1x0.01 close=1x0.01 new=20 answer=1x0.3 upload=1x0.3 sse=1x1 ws=1x0.6"
+    with load.running(probe, profile, load.PROBE) as client:
+        client.wait(requests=60, release="r1", streams=4)
+        time.sleep(0.5)
+    assert client.report.failed == 0, client.report.text()
+    assert set(client.report.document["kinds"]) == set(load.KINDS)
+
+
+def test_an_upload_that_arrives_in_part_is_found(serve: Callable[[Answer], str]) -> None:
+    other = b'{"sha256": "of something else"}'
+    head = f"HTTP/1.1 200 OK\r\nX-Release: r1\r\nContent-Length: {len(other)}\r\n\r\n".encode()
+
+    def answer(s: socket.socket, _: bytes, __: int) -> bool:
+        s.settimeout(0.4)  # longer than the client's pauses: then all has come
+        with contextlib.suppress(TimeoutError):
+            while s.recv(65536):
+                continue
+        s.sendall(head + other)
+        return False
+
+    target = load.Target(upload="/u", body="x" * 4000, uploaded='"sha256": "{sha256}"')
+    with load.running(serve(answer), "upload=1x0.1", target) as client:
+        client.wait(failed=1)
+    assert "wrong body" in client.report.document["reasons"]

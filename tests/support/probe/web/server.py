@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import database
+import websocket
 from store import ask
 
 ROLE = (sys.argv[1:] or ["web"])[0]
@@ -34,6 +36,7 @@ def ready():
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is two writes: the second would wait for the first one's acknowledgement
 
     def do_GET(self):
         answering.add(self)
@@ -42,17 +45,29 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             answering.discard(self)
 
+    def do_POST(self):
+        self.do_GET()
+
     def respond(self):
         url = urlsplit(self.path)
+        asked = {key: values[0] for key, values in parse_qs(url.query).items()}
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if url.path == "/stream":
-            self.stream({key: values[0] for key, values in parse_qs(url.query).items()})
+            self.stream(asked)
+        elif url.path == "/ws":
+            self.websocket()
+        elif url.path == "/digest":
+            self.answer(200, {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body)})
         elif url.path == "/store":
             self.answer(200, {"pong": ask("PING"), "schema": ask("GET", "schema")})
+        elif url.path == "/database":
+            self.answer(200, {"answer": database.query("SELECT 6 * 7")})
         elif url.path == "/health/ready":
             self.answer(*ready())
         elif url.path == "/health":
             self.answer(200, {"status": "alive"})
         else:
+            time.sleep(float(asked.get("seconds", 0)) if url.path == "/slow" else 0)
             name = "impostor" if MODE == "wrong" else "probe" if ROLE == "web" else ROLE
             told = {"name": name, "label": BEHAVIOUR["label"], "greeting": os.environ.get("GREETING"), "token": token()}
             self.answer(200, told)
@@ -65,6 +80,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("X-Release", RELEASE)
         self.end_headers()
         self.wfile.write(body)
+
+    def websocket(self):
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", websocket.accept(self.headers["Sec-WebSocket-Key"]))
+        self.send_header("X-Release", RELEASE)
+        self.end_headers()
+        websocket.echo(self.rfile, self.wfile)
+        self.close_connection = True
 
     def stream(self, asked):
         """Send an event a second: so many, or until the store has a key."""
@@ -112,12 +137,14 @@ def tick():
     ask("RPUSH", "ticks", f"{RELEASE} stop {time.time():.3f}")
 
 
+if MODE == "slow":
+    time.sleep(BEHAVIOUR["after"])
 if MODE == "crash":
     print("loading the model")
     sys.exit("RuntimeError: model file is corrupt: expected 42 bytes")
 if ROLE == "tick":
     tick()
 else:
-    server = Server(("", 8000), Handler)
+    server = Server(("", int(os.environ.get("PORT", "8000"))), Handler)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=finish, args=[server]).start())
     server.serve_forever()

@@ -1,0 +1,108 @@
+"""SIGKILL of the deployer: at every boundary of every verb, at random instants, and all along a first provisioning."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from statistics import median
+from typing import Any
+
+from tests.bench.stage import say
+from tests.bench.table import Row
+from tests.bench.tally import Tally
+from tests.support import stacks
+from tests.support.faults import kills
+from tests.support.faults.arena import Arena
+from tests.support.faults.kills import Kill
+
+VERBS = ("deploy", "rollback", "accessory.apply", "provision")
+_MOST_TASKS = 200
+
+
+def every_boundary(arena: Arena, tally: Tally, every: int, raw: dict[str, Any]) -> list[Row]:
+    """Kill each verb at each boundary (each `every`th), go on in turns, and look."""
+    made: list[Kill] = []
+    undisturbed: list[float] = []
+    known = {}
+    for verb in VERBS:
+        with arena.checkout.changed():
+            before, known[verb] = arena.rest(), kills.boundaries(arena, verb)
+            turns = kills.in_turns(0)
+            with tally.clients(arena) as client:
+                for number in range(1, len(known[verb]) + 1, every):
+                    if tally.over():
+                        break
+                    made.append(kills.kill_at(arena, verb, number, next(turns), client, before))
+                    say(made[-1].text())
+                if verb == "deploy":
+                    undisturbed = [arena.deploy("--version", arena.another()).ok().seconds for _ in range(7)]
+    raw["kills"] = [vars(k) for k in made]
+    raw["undisturbed"] = undisturbed
+    counts = {verb: sum(k.verb == verb for k in made) for verb in VERBS}
+    wanted = sum(-(-len(seen) // every) for seen in known.values())
+    row = _row("kills at operation boundaries after which something was not as it should be", made, str(counts))
+    return [
+        row,
+        Row("of these boundaries, not come to", wanted - len(made), "", 0, 0, f"{wanted} in all"),
+        *_next(made, undisturbed),
+    ]
+
+
+def _row(what: str, made: list[Kill], detail: str) -> Row:
+    bad = [k for k in made if k.problems]
+    late = sum(not k.killed for k in made)
+    words = f"{len(made)} kills {detail}" + (f"; {late} came when the run had ended" if late else "")
+    return Row(what, len(bad), "", 0, 0, words + "".join(f"; {k.verb} {k.where}" for k in bad[:5]))
+
+
+def _next(made: list[Kill], undisturbed: list[float]) -> list[Row]:
+    after = [k.seconds for k in made if k.verb == "deploy" and k.then in ("same", "another") and not k.problems]
+    if not after or not undisturbed:
+        return []
+    usual = median(undisturbed)
+    detail = f"median of {len(after)}, worst {max(after):.1f} s; undisturbed {usual:.2f} s, under the same load"
+    return [Row("next deploy after a SIGKILL", median(after), "s", 1.3 * usual + 2, 1.1 * usual, detail)]
+
+
+def random_instants(arena: Arena, tally: Tally, count: int, seed: int, raw: dict[str, Any]) -> list[Row]:
+    """Kill deploys, rollbacks and accessory.apply at random instants."""
+    chance, turns, made = random.Random(seed), kills.in_turns(seed), []
+    longest = {"deploy": 4.0, "rollback": 2.5, "accessory.apply": 2.5}
+    with arena.checkout.changed():
+        before = arena.rest()
+        with tally.clients(arena) as client:
+            for _ in range(count):
+                if tally.over():
+                    break
+                verb = chance.choice(("deploy", "deploy", "rollback", "accessory.apply"))
+                after = chance.uniform(0.2, longest[verb])
+                made.append(kills.kill_after(arena, verb, after, next(turns), client, before))
+                say(made[-1].text())
+    raw["instants"] = [vars(k) for k in made]
+    return [_row("kills at random instants after which something was not as it should be", made, f"(seed {seed})")]
+
+
+def first_provisioning(arena: Arena, tally: Tally, raw: dict[str, Any]) -> list[Row]:
+    """Provision a bare host with a deployer that is killed at the end of its first task, of its second one, and so on.
+
+    Each run goes on where the last one was killed; what a killed one had yet to do (a restart that a change asks for) must not be
+    forgotten. In the end the host must pass its suite, a further run must change nothing, and a stack must serve from it.
+    """
+    checkout, env = arena.checkout, "bare"
+    with checkout.changed(), tempfile.NamedTemporaryFile() as log:
+        checkout.write(f"envs/{env}.yml", "lab: {hosts: 1}\nallow_dirty: true\nstacks: [{name: single, port: 8390}]\n")
+        stacks.add_single(checkout, "single")
+        checkout.inv("lab.up", "--env", env).ok()
+        number, codes = 0, [-9]
+        while codes[-1] == -9 and number < _MOST_TASKS and not tally.over():
+            number += 1
+            program = [".venv/bin/python", "-m", "tests.support.faults.killed", str(number), log.name]
+            codes.append(checkout.start_as(program, "provision", "--env", env).result().code)
+        again = checkout.inv("provision", "--env", env)
+        deployed = checkout.inv("deploy", "--env", env)
+        checkout.inv("lab.down", "--env", env)
+    wrong = [codes[-1] != 0, again.code != 0, "nothing changed" not in again.out, deployed.code != 0]
+    raw["first_provisioning"] = {"kills": number - 1, "codes": codes, "again": again.text, "deploy": deployed.text}
+    say(f"first provisioning: {number - 1} kills, then {again.out} {deployed.out}")
+    detail = f"killed {number - 1} times, at the end of each task"
+    return [Row("first provisioning, killed all along: what was not as it should be", sum(wrong), "", 0, 0, detail)]

@@ -1,0 +1,42 @@
+"""The short form of `inv bench faults`: the same faults on the same arena, a few of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import load
+from tests.support.faults import arena as arenas
+from tests.support.faults.arena import Arena
+from tests.support.faults.census import Census
+
+
+@pytest.fixture(scope="session")
+def whole() -> Iterator[Arena]:
+    """The arena, serving."""
+    with arenas.ready() as made:
+        yield made
+
+
+@pytest.fixture
+def arena(whole: Arena) -> Iterator[Arena]:
+    """The arena for one test; what it changes in the tree is taken back."""
+    with whole.checkout.changed():
+        yield whole
+
+
+@pytest.fixture
+def before(arena: Arena) -> Census:
+    """What is on the host before the test; nothing of it is a stray."""
+    found = arena.rest()
+    assert found.strays() == []
+    return found
+
+
+@pytest.fixture
+def client(arena: Arena) -> Iterator[load.Client]:
+    """Clients of each kind who ask while the test runs."""
+    with arena.client() as running:
+        running.wait(requests=20)
+        yield running

@@ -1,0 +1,1 @@
+"""Faults for the tests of deploys, each produced outside the product: kills, outages, and the count of what they leave behind."""
