@@ -31,8 +31,8 @@ class Context:
         self._session = session
         self._head: Result = {}
         self._locked = contextlib.ExitStack()
-        self.lease: Lease | None = None
-        self.fence: int | None = None
+        self.leases: list[Lease] = []
+        self.fences: dict[str, int] = {}
         self.run: Result | None = None
         self.unfinished: Result | None = None
         """The run that this host's last one was, where it never ended."""
@@ -43,8 +43,14 @@ class Context:
 
     def beat(self) -> None:
         """Pass on the controller's sign of life."""
-        if self.lease:
-            self.lease.beat()
+        for lease in self.leases:
+            lease.beat()
+
+    def take(self, lease: Lease, holder: Result, above: int) -> int:
+        """Take a stack's lease until this session ends. Return the run's fencing number. Raises as `Lease.take`."""
+        self.fences[lease.home.stack] = lease.take(holder, above)
+        self.leases.append(lease)
+        return self.fences[lease.home.stack]
 
     def begin(self, home: StackHome, run: Result) -> None:
         """Begin a run: from here on this host's timer keeps its hands off the stack, and the journal is written.
@@ -62,7 +68,7 @@ class Context:
         home.belong_to(run["env"])
         sweep(home.path)
         self.unfinished = home.unfinished()
-        self.run = {**run, "fence": self.fence}
+        self.run = {**run, "fence": self.fences.get(home.stack)}
         if self.unfinished and self.unfinished["verb"] == run["verb"]:
             self.run["release"] = self.unfinished["release"]  # whoever goes on after this run must know as well
         home.journal.unlink(missing_ok=True)
@@ -79,12 +85,13 @@ class Context:
         self._head = head
         parameters = {k: v for k, v in wanted.items() if k != "kind"}
         home = StackHome(stack)
-        self.fence = fence if fence is not None else self.fence
-        if self.fence is not None:
-            home.raise_fence(self.fence)
+        if fence is not None:
+            self.fences[stack] = fence
+        if stack in self.fences:
+            home.raise_fence(self.fences[stack])
         if self.run is None:
             return _KINDS[wanted["kind"]](self, home, **parameters)
-        line = {"kind": wanted["kind"], "fence": self.fence, "release": parameters.get("release")}
+        line = {"kind": wanted["kind"], "fence": self.fences.get(stack), "release": parameters.get("release")}
         append_line(home.journal, {"event": "begin", "at": now(), **line})
         result = _KINDS[wanted["kind"]](self, home, **parameters)
         if self.run is not None:  # run.end has the last word

@@ -35,9 +35,7 @@ def _check(_: Context, __: StackHome, disk_mb: int) -> Result:
 
 @operation("lease.take")
 def _take(context: Context, home: StackHome, holder: Result, above: int) -> Result:
-    context.lease = Lease(home.stack)
-    context.fence = context.lease.take(holder, above)
-    return {"fence": context.fence}
+    return {"fence": context.take(Lease(home.stack), holder, above)}
 
 
 @operation("lease.freeze")
@@ -119,12 +117,13 @@ def _apply(context: Context, home: StackHome, wanted: Result, release: str, acti
     Noted before: a release that gets requests must never look like one that no one ever met, whenever this run is killed.
     """
     live = {r["id"] for r in wanted["releases"] if any(r["weights"].values())}
+    run = context.fences.get(home.stack)
     for name in live & set(home.known()):
         meta = home.meta(name)
         if not meta.get("live_since") or meta.get("deactivated_at"):
             home.note(name, live_since=now(), deactivated_at=None)
-        if activate and name == release and meta.get("activated_run") != context.fence:
-            home.note(name, activated_at=now(), activated_run=context.fence)
+        if activate and name == release and meta.get("activated_run") != run:
+            home.note(name, activated_at=now(), activated_run=run)
     try:
         return {"shares": router.apply(wanted)}
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipway.errors import SlipwayError
-from slipway.target.compose import look, workplace
+from slipway.target.compose import lease, look, workplace
 from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.workplace import Workplace
 from slipway.watch import door
@@ -137,9 +137,9 @@ def _runs(found: Mapping[str, Any]) -> list[str]:
     """Return lines for what is going on: who has the lease, a freeze, a run that goes on or was killed."""
     lines = []
     if found["lease"]:
-        lines.append(f"  lease    {workplace.tell_lease(found['lease'])}")
+        lines.append(f"  lease    {lease.tell(found['lease'])}")
     if found["frozen"]:
-        lines.append(f"  frozen   {workplace.tell_lease(found['frozen'])}")
+        lines.append(f"  frozen   {lease.tell(found['frozen'])}")
     if run := found["in_progress"]:
         lines.append(f"  in progress: {run['verb']} by {run['by']} since {run['at']}, at {run['in_hand']}")
     if run := found["unfinished"]:

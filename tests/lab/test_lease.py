@@ -93,3 +93,12 @@ def test_a_freeze(probe: Site) -> None:
     finally:
         probe.inv("lock.release").ok()
     assert probe.inv("lock.show").ok().out.strip() == "free"
+
+
+def test_nobody_provisions_a_host_that_somebody_deploys_to(probe: Site) -> None:
+    stacks.behave(probe.checkout, "meanwhile", "sick")
+    deployer = probe.start("deploy")
+    eventually(lambda: held(probe), within=30, every=0.1)
+    refused = probe.inv("provision").exits(3)
+    assert "inv deploy --env lab" in refused.err
+    deployer.result().exits(1)

@@ -18,7 +18,8 @@ from slipway.target.compose.changes import unchanged
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, make_release, meta
 from slipway.target.compose.run import Outcome, begun, carry_out
-from slipway.target.compose.workplace import Open, Workplace, by
+from slipway.target.compose.session import by
+from slipway.target.compose.workplace import Open, Workplace
 
 
 @dataclass(frozen=True)

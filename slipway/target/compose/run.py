@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slipway import report
-from slipway.errors import BadInput, LeaseHeld, SlipwayError
+from slipway.errors import SlipwayError
 from slipway.host.verify import Suite, warmed
 from slipway.plan.executor import Receiving, execute
 from slipway.plan.operation import Operation, Plan
-from slipway.target.compose import workplace
+from slipway.target.compose import lease, workplace
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.proof import verify_facts
 from slipway.target.compose.request import drain_limit
-from slipway.target.compose.session import HostError, HostSession
-from slipway.target.compose.workplace import Open, by
+from slipway.target.compose.session import HostError, HostSession, by
+from slipway.target.compose.workplace import Open
 
 
 @dataclass
@@ -88,11 +87,8 @@ def begun(hosts: Open, verb: str) -> Iterator[Run]:
         BadInput: a host has this stack for another environment.
     """
     place = hosts.place
-    command = " ".join(["inv", *sys.argv[1:]])
-    holder = {"by": by(), "command": command, "machine": os.uname().nodename, "controller_pid": os.getpid()}
-    above = max(about.get("fence", 0) for about in hosts.about.values())
-    take = Operation("lease.take", "take the lease", {"holder": holder, "above": above})
-    words = {"env": place.env.name, "verb": verb, "by": by(), "command": command}
+    take = lease.take(above=max(about.get("fence", 0) for about in hosts.about.values()))
+    words = {"env": place.env.name, "verb": verb, "by": by(), "command": lease.command()}
     begin = Operation("run.begin", "begin", {"run": words})
     challenge, look = place.look()
     first, *others = (hosts.sessions[h.name] for h in place.env.hosts)
@@ -102,7 +98,7 @@ def begun(hosts: Open, verb: str) -> Iterator[Run]:
         with ThreadPoolExecutor(max(1, len(others))) as pool:
             told = list(pool.map(lambda s: s.perform(place.stack.name, [begin, look], fence=number)[-1], others))
     except HostError as error:
-        raise _refused(hosts, error) from error
+        raise lease.refused(place.env.name, place.stack.name, error) from error
     raw = dict(zip([first.host.name, *(s.host.name for s in others)], [facts, *told], strict=True))
     seen = {name: HostFacts(name, value) for name, value in raw.items()}
     run = Run(Open(place, hosts.sessions, hosts.about, seen, challenge), number)
@@ -115,19 +111,6 @@ def begun(hosts: Open, verb: str) -> Iterator[Run]:
         raise
     finally:
         run.on_every_host(Operation("run.end", "end", {"outcome": outcome}))
-
-
-def _refused(hosts: Open, error: HostError) -> SlipwayError:
-    place = hosts.place
-    if error.lease:
-        frozen = "message" in error.lease
-        todo = f"inv lock.release --env {place.env.name} ends the freeze" if frozen else "wait for it, or ask them"
-        where = f"{place.stack.name} in {place.env.name}"
-        return LeaseHeld(error.what, where=where, seen=workplace.tell_lease(error.lease), todo=todo)
-    if error.bad_input:
-        todo = f"use another host, or remove the stack from there: inv status --env {place.env.name}"
-        return BadInput(error.what, where=error.where, seen=error.seen, todo=todo)
-    return error
 
 
 def carry_out(run: Run, plan: Plan, meta: dict[str, Any]) -> Outcome:

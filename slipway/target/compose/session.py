@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import getpass
 import hashlib
 import io
 import json
 import logging
+import os
 import shlex
 import socket
 import threading
@@ -83,6 +85,12 @@ class Access:
     known_hosts: Path
 
 
+def by() -> str:
+    """Return who acts, from where, for the ledger."""
+    actor = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
+    return f"{actor}@{socket.gethostname()}"
+
+
 @functools.lru_cache
 def agent_zip() -> bytes:
     """Return the agent as a zip archive that `python3` runs, the same bytes each time."""
@@ -137,11 +145,14 @@ class HostSession:
             connect_kwargs=keys if self.access.key_file else {},
             config=Config(overrides={"load_ssh_configs": self.access.key_file is None}),
         )
-        client = self._connection.client
-        client.get_host_keys().clear()
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        if self.access.known_hosts.exists():
-            client.load_host_keys(str(self.access.known_hosts))
+        hop = self._connection
+        while isinstance(hop, Connection):  # jump hosts are checked like hosts
+            client = hop.client
+            client.get_host_keys().clear()
+            client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            if self.access.known_hosts.exists():
+                client.load_host_keys(str(self.access.known_hosts))
+            hop = hop.gateway
         add = f"compare its key with the host's own and add it to {self.access.known_hosts}"
         try:
             self._connection.open()

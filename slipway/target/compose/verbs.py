@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import cast, get_args
 
-from slipway.errors import BadInput, LeaseHeld
+from slipway.errors import BadInput
 from slipway.host.verify import Suite
 from slipway.image import build as images
 from slipway.image.registry import RegistryClient
@@ -14,14 +14,14 @@ from slipway.image.source import tree_version
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation
 from slipway.settings import load
-from slipway.target.compose import accessories, look, planner, workplace
+from slipway.target.compose import accessories, lease, look, planner, workplace
 from slipway.target.compose import deploy as deploying
 from slipway.target.compose import rollback as going_back
 from slipway.target.compose.deploy import Version
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.proof import proof
 from slipway.target.compose.run import Outcome, begun, carry_out
-from slipway.target.compose.session import HostError
+from slipway.target.compose.session import HostError, by
 from slipway.target.compose.workplace import Workplace
 
 
@@ -173,9 +173,9 @@ def lock_show(env: str, stack: str | None) -> str:
         facts = look.facts(place, session).raw
     words = []
     if facts["lease"]:
-        words.append(f"held by {workplace.tell_lease(facts['lease'])} on {facts['lease'].get('machine')}")
+        words.append(f"held by {lease.tell(facts['lease'])} on {facts['lease'].get('machine')}")
     if facts["frozen"]:
-        words.append(f"frozen by {workplace.tell_lease(facts['frozen'])}")
+        words.append(f"frozen by {lease.tell(facts['frozen'])}")
     return "\n".join(words) or "free"
 
 
@@ -185,17 +185,13 @@ def lock_freeze(env: str, stack: str | None, message: str | None) -> str:
     Raises LeaseHeld where somebody else froze them already.
     """
     place = _find(env, stack, start=False, secrets=False)
-    holder = {"by": workplace.by(), "message": message} if message else None
+    holder = {"by": by(), "message": message} if message else None
     with look.first(place) as session:
         freeze = Operation("lease.freeze", "freeze", {"holder": holder})
         try:
             before = session.perform(place.stack.name, [freeze])[0]["before"]
         except HostError as error:
-            if not error.lease:
-                raise
-            todo = f"ask them; inv lock.release --env {env} ends that freeze"
-            seen = workplace.tell_lease(error.lease)
-            raise LeaseHeld(error.what, where=f"{place.stack.name} in {env}", seen=seen, todo=todo) from error
+            raise lease.refused(env, place.stack.name, error) from error
     if message:
         return f"deploys of {place.stack.name} to {env} are frozen: {message}"
     return f"the freeze by {before['by']} is over" if before else "there was no freeze"

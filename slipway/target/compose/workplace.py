@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import secrets as random
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from slipway.errors import SlipwayError
 from slipway.plan.operation import Operation
 from slipway.settings import load
 from slipway.settings.model import Environment, Host, Registry, Stack, StackEntry
+from slipway.target.compose import lease
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.session import Access, HostSession, LoginRefused
 
@@ -86,12 +85,6 @@ class Workplace:
         with ThreadPoolExecutor(len(sessions)) as pool:
             told = pool.map(lambda s: s.perform(self.stack.name, [question])[0], sessions.values())
             return dict(zip(sessions, told, strict=True))
-
-
-def by() -> str:
-    """Return who acts, from where, for the ledger."""
-    actor = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
-    return f"{actor}@{socket.gethostname()}"
 
 
 def find(
@@ -235,13 +228,19 @@ def _outdated(place: Workplace, about: Mapping[str, Mapping[str, Any]]) -> list[
 
 
 def provision(place: Workplace) -> None:
-    """Provision the hosts and verify them. Raise SlipwayError where either fails."""
+    """Provision the hosts and verify them, while nobody deploys to them.
+
+    Raises:
+        LeaseHeld: somebody does.
+        SlipwayError: the playbook or its verification failed.
+    """
     from slipway.host import inventory, provision
 
     keys = place.access
     ports = inventory.internal_ports(all_stacks(place))
-    provision.provision(place.env, ports=ports, key_file=keys.key_file, known_hosts=keys.known_hosts)
-    verify_hosts(place)
+    with lease.held(place.env, keys, [stack.name for stack in place.env.stacks]):
+        provision.provision(place.env, ports=ports, key_file=keys.key_file, known_hosts=keys.known_hosts)
+        verify_hosts(place)
     if place.lab and place.env.lab and place.env.lab.kind == "provisioned":
         from slipway.lab import frozen
 
@@ -269,9 +268,3 @@ def refuse_findings(place: Workplace, step: str, found: VerifyResult) -> None:
     if found.failed:
         todo = f"mend it; inv verify --env {place.env.name} --step {step} looks again"
         raise SlipwayError(f"{found.failed} checks of the suite {step} failed", seen=found.text(), todo=todo)
-
-
-def tell_lease(holder: Mapping[str, Any]) -> str:
-    """Return words for who holds a lease, or froze deploys."""
-    words = f"{holder.get('by', 'somebody')}, since {holder.get('since', 'an unknown time')}"
-    return f"{words}: {holder.get('command') or holder.get('message', '')}"
