@@ -38,7 +38,7 @@ def test_an_edit_shows_without_another_deploy(checkout: Checkout) -> None:
     assert not shows(url, "awake")
     checkout.edit("compose/fineasy/api/app/operations.py", '"alive"', '"awake"')
     eventually(lambda: shows(url, "awake"), within=20)
-    assert get(url, "/health/ready").status == 200
+    eventually(lambda: get(url, "/health/ready").status == 200, within=20)
 
 
 def shows(url: str, word: str) -> bool:
