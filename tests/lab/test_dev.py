@@ -37,7 +37,8 @@ def test_an_edit_shows_without_another_deploy(checkout: Checkout) -> None:
     (url,) = urls
     assert get(url, "/health/ready").status == 200
     assert not shows(url, "awake")
-    checkout.edit("compose/fineasy/api/app/routes.py", '"alive"', '"awake"')
+    (source,) = [p for p in (checkout.path / "compose/fineasy/api/app").glob("*.py") if '"alive"' in p.read_text()]
+    checkout.edit(str(source.relative_to(checkout.path)), '"alive"', '"awake"')
     eventually(lambda: shows(url, "awake"), within=20)
     eventually(lambda: shows(url, '"ready"', "/health/ready"), within=20)  # the model is loaded in the background
 
