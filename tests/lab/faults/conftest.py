@@ -15,7 +15,7 @@ from tests.support.faults.census import Census
 @pytest.fixture(scope="session")
 def whole() -> Iterator[Arena]:
     """The arena, serving."""
-    with arenas.ready() as made:
+    with arenas.ready(3) as made:
         yield made
 
 
