@@ -12,6 +12,7 @@ from tests.bench.table import PAGE, Row
 from tests.bench.tally import Followed, Tally, follow
 from tests.support import load, picture
 from tests.support.faults.arena import Arena
+from tests.support.faults.census import left_over
 from tests.support.faults.played import play
 from tests.support.faults.scenarios import SCENARIOS
 
@@ -126,10 +127,9 @@ def three_at_once(arena: Arena, tally: Tally, rounds: int, raw: dict[str, Any]) 
             done = [r.result() for r in running]
             codes = sorted(d.code for d in done)
             winners = [n for n, d in zip(names, done, strict=True) if d.code == 0]
-            after = arena.rest()
-            well = codes == [0, 3, 3] and arena.get().json()["label"] == winners[0] and not after.strays()
-            told.append({"codes": codes, "seconds": [round(d.seconds, 2) for d in done], "strays": after.strays()})
-            if not well or after.rest() != before.rest():
+            left = left_over(before, arena.rest())
+            told.append({"codes": codes, "seconds": [round(d.seconds, 2) for d in done], "left": left})
+            if codes != [0, 3, 3] or arena.get().json()["label"] != winners[0] or left:
                 wrong.append(str(told[-1]))
     raw["three_at_once"] = told
     detail = f"{rounds} times three" + "".join(f"; {w}" for w in wrong)
@@ -161,7 +161,7 @@ def every_fault(arena: Arena, tally: Tally, raw: dict[str, Any]) -> list[Row]:
     ]
 
 
-def until_enough(arena: Arena, tally: Tally, requests: int) -> None:
+def until_enough(arena: Arena, tally: Tally, requests: int) -> list[Row]:
     """Deploy on, until all parts together have made so many requests."""
     while tally.requests.total() < requests and not tally.over():
         wanted = requests - tally.requests.total()
@@ -170,3 +170,5 @@ def until_enough(arena: Arena, tally: Tally, requests: int) -> None:
                 arena.deploy("--version", arena.another()).ok()
                 say(f"{tally.requests.total() + client.counts()['requests']:,} of {requests:,} requests")
                 time.sleep(5)
+    short = max(0, requests - tally.requests.total())
+    return [Row("requests short of the number", short, "", 0, 0, f"{requests:,} were to be made")]

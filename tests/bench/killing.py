@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.bench.stage import say
 from tests.bench.table import Row
 from tests.bench.tally import Tally
 from tests.support import stacks
+from tests.support.faults import arena as arenas
 from tests.support.faults import kills
 from tests.support.faults.arena import Arena
 from tests.support.faults.kills import Kill
@@ -28,12 +30,11 @@ def every_boundary(arena: Arena, tally: Tally, every: int, raw: dict[str, Any]) 
         with arena.checkout.changed():
             before, known[verb] = arena.rest(), kills.boundaries(arena, verb)
             turns = kills.in_turns(0)
-            with tally.clients(arena) as client:
+            with tally.clients(arena) as clients:
                 for number in range(1, len(known[verb]) + 1, every):
                     if tally.over():
                         break
-                    made.append(kills.kill_at(arena, verb, number, next(turns), client, before))
-                    say(made[-1].text())
+                    made.append(_safely(kills.kill_at, arena, verb, number, next(turns), clients, before))
                 if verb == "deploy":
                     undisturbed = [arena.deploy("--version", arena.another()).ok().seconds for _ in range(7)]
     raw["kills"] = [vars(k) for k in made]
@@ -46,6 +47,16 @@ def every_boundary(arena: Arena, tally: Tally, every: int, raw: dict[str, Any]) 
         Row("of these boundaries, not come to", wanted - len(made), "", 0, 0, f"{wanted} in all"),
         *_next(made, undisturbed),
     ]
+
+
+def _safely(kill: Callable[..., Kill], arena: Arena, verb: str, where: float, then: str, *more: Any) -> Kill:
+    """Return the kill; one that could not be looked at to its end is one with a problem, and the next one is made."""
+    try:
+        made = kill(arena, verb, where, then, *more)
+    except AssertionError as error:
+        made = Kill(verb, str(where), True, then, problems=[str(error)])
+    say(made.text())
+    return made
 
 
 def _row(what: str, made: list[Kill], detail: str) -> Row:
@@ -70,16 +81,34 @@ def random_instants(arena: Arena, tally: Tally, count: int, seed: int, raw: dict
     longest = {"deploy": 4.0, "rollback": 2.5, "accessory.apply": 2.5}
     with arena.checkout.changed():
         before = arena.rest()
-        with tally.clients(arena) as client:
+        with tally.clients(arena) as clients:
             for _ in range(count):
                 if tally.over():
                     break
                 verb = chance.choice(("deploy", "deploy", "rollback", "accessory.apply"))
                 after = chance.uniform(0.2, longest[verb])
-                made.append(kills.kill_after(arena, verb, after, next(turns), client, before))
-                say(made[-1].text())
+                made.append(_safely(kills.kill_after, arena, verb, after, next(turns), clients, before))
     raw["instants"] = [vars(k) for k in made]
     return [_row("kills at random instants after which something was not as it should be", made, f"(seed {seed})")]
+
+
+def two_hosts(tally: Tally, count: int, seed: int, raw: dict[str, Any]) -> list[Row]:
+    """Kill deploys and rollbacks to two hosts, at boundaries by chance: one host may be ahead of the other then."""
+    chance, turns, made = random.Random(seed), kills.in_turns(seed), []
+    with arenas.ready(hosts=2) as pair:
+        before = pair.rest()
+        known = {verb: len(kills.boundaries(pair, verb)) for verb in ("deploy", "rollback")}
+        with tally.clients(pair) as clients:
+            for _ in range(count):
+                if tally.over():
+                    break
+                verb = chance.choice(tuple(known))
+                number = chance.randint(1, known[verb])
+                made.append(_safely(kills.kill_at, pair, verb, number, next(turns), clients, before))
+    raw["two_hosts"] = [vars(k) for k in made]
+    return [
+        _row("kills of deployers to two hosts after which something was not as it should be", made, f"(seed {seed})")
+    ]
 
 
 def first_provisioning(arena: Arena, tally: Tally, raw: dict[str, Any]) -> list[Row]:

@@ -6,9 +6,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support import load
 from tests.support.checkout import Result
@@ -52,12 +53,33 @@ class Tally:
         return self.failed.total() - self.excused
 
     @contextmanager
-    def clients(self, arena: Arena, profile: str = LOAD) -> Iterator[load.Client]:
-        """Run clients while the block runs, and count what they counted."""
-        with arena.client(profile) as client:
-            client.wait(requests=20)
-            yield client
-        self.add(client.report)
+    def clients(self, arena: Arena, profile: str = LOAD) -> Iterator[Crowd]:
+        """Run clients at each front door while the block runs, and count what they counted."""
+        with ExitStack() as stack:
+            crowd = Crowd([stack.enter_context(arena.client(profile, host)) for host in arena.hosts])
+            for client in crowd.members:
+                client.wait(requests=20)
+            yield crowd
+        for client in crowd.members:
+            self.add(client.report)
+
+
+@dataclass
+class Crowd:
+    """The clients at all front doors."""
+
+    members: list[load.Client]
+
+    def counts(self) -> dict[str, Any]:
+        """Return how many requests there were, how many failed, and why, over all of them."""
+        told = [member.counts() for member in self.members]
+        reasons = sum((Counter(t["reasons"]) for t in told), Counter[str]())
+        return {**{k: sum(t[k] for t in told) for k in ("requests", "failed")}, "reasons": dict(reasons)}
+
+    @property
+    def report(self) -> load.Report:
+        """What the client at the first door counted, once it has ended."""
+        return self.members[0].report
 
 
 @dataclass

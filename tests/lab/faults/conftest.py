@@ -9,7 +9,7 @@ import pytest
 from tests.support import load
 from tests.support.faults import arena as arenas
 from tests.support.faults.arena import Arena
-from tests.support.faults.census import Census
+from tests.support.faults.census import Census, left_over
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +27,10 @@ def arena(whole: Arena) -> Iterator[Arena]:
 
 
 @pytest.fixture
-def before(arena: Arena) -> Census:
-    """What is on the host before the test; nothing of it is a stray."""
+def before(arena: Arena) -> dict[str, Census]:
+    """What is on the hosts before the test; nothing of it is a stray."""
     found = arena.rest()
-    assert found.strays() == []
+    assert left_over(found, found) == []
     return found
 
 

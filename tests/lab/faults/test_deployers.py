@@ -6,10 +6,10 @@ import getpass
 
 from tests.support import load
 from tests.support.faults.arena import Arena
-from tests.support.faults.census import Census
+from tests.support.faults.census import Census, left_over
 
 
-def test_three_deployers_at_once(arena: Arena, before: Census, client: load.Client) -> None:
+def test_three_deployers_at_once(arena: Arena, before: dict[str, Census], client: load.Client) -> None:
     names = [arena.another() for _ in range(3)]
     running = [arena.start("deploy", "--version", name) for name in names]
     done = [r.result() for r in running]
@@ -20,8 +20,6 @@ def test_three_deployers_at_once(arena: Arena, before: Census, client: load.Clie
         assert f"inv deploy --env {arena.env}" in lost.err, "it says which command has the lease"
     assert arena.get().json()["label"] == winner
     assert arena.inv("lock.show").ok().out.strip() == "free"
-    after = arena.rest()
-    assert after.strays() == []
-    assert after.rest() == before.rest()
+    assert left_over(before, arena.rest()) == []
     report = client.stop()
     assert report.failed == 0, report.text()

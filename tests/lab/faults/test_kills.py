@@ -10,13 +10,13 @@ import pytest
 from tests.support import load
 from tests.support.faults import kills
 from tests.support.faults.arena import Arena
-from tests.support.faults.census import Census
+from tests.support.faults.kills import Before
 
 SEED = 3
 
 
 @pytest.mark.parametrize("verb", ["deploy", "rollback", "accessory.apply", "provision"])
-def test_a_deployer_that_is_killed(verb: str, arena: Arena, before: Census, client: load.Client) -> None:
+def test_a_deployer_that_is_killed(verb: str, arena: Arena, before: Before, client: load.Client) -> None:
     seen = kills.boundaries(arena, verb)
     turns = kills.in_turns(SEED)
     made = [

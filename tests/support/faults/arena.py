@@ -34,6 +34,7 @@ LOAD = "keep-alive=4x0.02 new=20 answer=2 upload=2 sse=2x3 ws=2x3"
 class Arena(Site):
     """The stack `probe` in a lab of its own."""
 
+    hosts: tuple[str, ...] = ("app1",)
     versions: list[str] = field(default_factory=list)
     _store: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
 
@@ -71,13 +72,13 @@ class Arena(Site):
         verb, *more = argv
         return self.checkout.start_as(program, verb, "--env", self.env, "--stack", self.stack, *more)
 
-    def client(self, profile: str = LOAD) -> contextlib.AbstractContextManager[load.Client]:
-        """Return a client at the front door, for `with`."""
-        return load.running(self.url(), profile, load.PROBE)
+    def client(self, profile: str = LOAD, host: str = "app1") -> contextlib.AbstractContextManager[load.Client]:
+        """Return a client at a front door, for `with`."""
+        return load.running(self.url(host), profile, load.PROBE)
 
-    def rest(self) -> Census:
-        """Return what is on the host once it has tidied up."""
-        return census.settled(self)
+    def rest(self) -> dict[str, Census]:
+        """Return what is on each host once it has tidied up."""
+        return {host: census.settled(self, host) for host in self.hosts}
 
     def processes(self) -> dict[int, str]:
         """Return this machine's processes that a command of this checkout started, but for the lab's own: id -> command line."""
@@ -102,15 +103,15 @@ def _add_database(checkout: Checkout) -> None:
 
 
 @contextlib.contextmanager
-def ready(versions: int = 4, **environment: str) -> Iterator[Arena]:
-    """Make a checkout, its lab (from a provisioned host), so many versions, and deploy three of them; remove all in the end."""
+def ready(versions: int = 4, hosts: int = 1) -> Iterator[Arena]:
+    """Make a checkout, its lab (from provisioned hosts), so many versions, and deploy three of them; remove all in the end."""
     checkout = checkouts.make()
     try:
         stacks.add_probe(checkout)
         _add_database(checkout)
-        stacks.environment(checkout, "faults", "[{name: probe, port: 8300}]", **{"keep_releases": "3", **environment})
+        stacks.environment(checkout, "faults", "[{name: probe, port: 8300}]", hosts=hosts, keep_releases="3")
         checkout.commit("a stack to break")
-        arena = Arena(checkout, "faults", "probe", 8300)
+        arena = Arena(checkout, "faults", "probe", 8300, tuple(f"app{n}" for n in range(1, hosts + 1)))
         arena.fill(versions)
         for name in arena.versions[:3]:
             arena.deploy("--version", name).ok()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,16 @@ class Census:
         """Return how many there are of each kind."""
         kinds = ("containers", "networks", "images", "volumes", "files", "processes", "locks", "releases")
         return {kind: len(self.raw[kind]) for kind in kinds}
+
+
+def left_over(before: Mapping[str, Census], after: Mapping[str, Census]) -> list[str]:
+    """Return, in words, what nothing accounts for on hosts, and what besides releases is not as it was."""
+    found = []
+    for host, now in after.items():
+        found += [f"{host}: {stray}" for stray in now.strays()]
+        was, rest = before[host].rest(), now.rest()
+        found += [f"{host}: {kind} were {was[kind]}, are {rest[kind]}" for kind in was if was[kind] != rest[kind]]
+    return found
 
 
 def take(site: Site, host: str = "app1") -> Census:

@@ -9,15 +9,26 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
-from tests.support import load
 from tests.support.checkout import Result
 from tests.support.faults.arena import Arena
-from tests.support.faults.census import Census
+from tests.support.faults.census import Census, left_over
 from tests.support.site import eventually
+
+Before = Mapping[str, Census]
+
+
+class Clients(Protocol):
+    """Who asks all through: a load client, or several."""
+
+    def counts(self) -> Mapping[str, Any]:
+        """Return what is known now: `failed`, `reasons`."""
+        ...
+
 
 NEXT = ("same", "another", "rollback")
 """What is run after a kill, in turns: the same command, a deploy of another version, a rollback."""
@@ -82,29 +93,29 @@ def _run(arena: Arena, argv: Sequence[str], at: int) -> tuple[Result, list[str]]
         return done, Path(log.name).read_text().splitlines()
 
 
-def kill_at(arena: Arena, verb: str, number: int, then: str, client: load.Client, before: Census) -> Kill:
+def kill_at(arena: Arena, verb: str, number: int, then: str, clients: Clients, before: Before) -> Kill:
     """Kill a verb at its boundary `number` (from 1 on), go on, and look."""
     argv = prepare(arena, verb)
     done, seen = _run(arena, argv, number)
     if done.code != -9:
         done.ok()
     kill = Kill(verb, f"{number}: {seen[-1] if seen else 'nothing'}", done.code == -9)
-    return _go_on(arena, kill, argv, then, client, before)
+    return _go_on(arena, kill, argv, then, clients, before)
 
 
-def kill_after(arena: Arena, verb: str, seconds: float, then: str, client: load.Client, before: Census) -> Kill:
+def kill_after(arena: Arena, verb: str, seconds: float, then: str, clients: Clients, before: Before) -> Kill:
     """Kill a verb so long after its start, go on, and look."""
     argv = prepare(arena, verb)
     running = arena.start(argv[0], *argv[1:])
     time.sleep(seconds)
     killed = running.process.poll() is None
     running.kill()
-    return _go_on(arena, Kill(verb, f"after {seconds:.3f} s", killed), argv, then, client, before)
+    return _go_on(arena, Kill(verb, f"after {seconds:.3f} s", killed), argv, then, clients, before)
 
 
-def _go_on(arena: Arena, kill: Kill, argv: list[str], then: str, client: load.Client, before: Census) -> Kill:
+def _go_on(arena: Arena, kill: Kill, argv: list[str], then: str, clients: Clients, before: Before) -> Kill:
     kill.then = then
-    failed = client.counts()["failed"]
+    failed = clients.counts()["failed"]
     command = {"same": argv, "rollback": ["rollback"]}.get(then) or ["deploy", "--version", arena.another()]
     done = arena.inv(*command)
     kill.seconds = done.seconds
@@ -113,25 +124,24 @@ def _go_on(arena: Arena, kill: Kill, argv: list[str], then: str, client: load.Cl
     if then == "another" and kill.verb in ("accessory.apply", "provision"):
         arena.inv(*argv).ok()  # a deploy leaves their work to them
     kill.problems += _looked_at(arena, command, before)
-    if client.counts()["failed"] > failed:
-        kill.problems.append(f"requests failed: {client.counts()['reasons']}")
+    if clients.counts()["failed"] > failed:
+        kill.problems.append(f"requests failed: {clients.counts()['reasons']}")
     return kill
 
 
-def _looked_at(arena: Arena, command: list[str], before: Census) -> list[str]:
+def _looked_at(arena: Arena, command: list[str], before: Before) -> list[str]:
     status = arena.status()
     found = [] if status["healthy"] else [f"status: {status['problems']}"]
     found += ["status tells of an unfinished run"] if status["unfinished"] else []
-    answer = arena.get()
-    if command[0] == "deploy" and (answer.status != 200 or answer.json()["label"] != command[-1]):
-        found.append(f"{command[-1]} does not answer: {answer}")
-    if (answer := arena.get("/store")).status != 200:
-        found.append(f"the store does not answer: {answer}")
-    after = arena.rest()
-    found += after.strays()
-    was, now = before.rest(), after.rest()
-    found += [f"{kind} were {was[kind]}, are {now[kind]}" for kind in was if was[kind] != now[kind]]
-    return found + _left_here(arena)
+    for host in arena.hosts:
+        answer = arena.get(host=host)
+        if answer.status != 200 or answer.release != status["release"]["id"]:
+            found.append(f"{host}: {answer.status} {answer.release}, and not {status['release']['id']}")
+        elif command[0] == "deploy" and answer.json()["label"] != command[-1]:
+            found.append(f"{host}: {command[-1]} does not answer: {answer}")
+        if (answer := arena.get("/store", host=host)).status != 200:
+            found.append(f"{host}: the store does not answer: {answer}")
+    return found + left_over(before, arena.rest()) + _left_here(arena)
 
 
 def _left_here(arena: Arena) -> list[str]:

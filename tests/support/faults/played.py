@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support import load
 from tests.support.faults.arena import Arena
+from tests.support.faults.census import left_over
 from tests.support.faults.scenarios import Scenario, Seen
 
 
@@ -70,10 +71,7 @@ def play(arena: Arena, scenario: Scenario, count: Callable[[load.Report, int], N
     again = arena.deploy("--version", arena.another())
     if again.code != 0:
         played.problems.append(f"the next deploy exited {again.code}: {again.text}")
-    after = arena.rest()
-    played.problems += after.strays()
-    was, now = before.rest(), after.rest()
-    played.problems += [f"{kind} were {was[kind]}, are {now[kind]}" for kind in was if was[kind] != now[kind]]
+    played.problems += left_over(before, arena.rest())
     return played
 
 
