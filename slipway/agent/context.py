@@ -46,9 +46,9 @@ class Context:
         for lease in self.leases:
             lease.beat()
 
-    def take(self, lease: Lease, holder: Result, above: int) -> int:
+    def take(self, lease: Lease, holder: Result, above: int, despite_freeze: bool) -> int:
         """Take a stack's lease until this session ends. Return the run's fencing number. Raises as `Lease.take`."""
-        self.fences[lease.home.stack] = lease.take(holder, above)
+        self.fences[lease.home.stack] = lease.take(holder, above, despite_freeze=despite_freeze)
         self.leases.append(lease)
         return self.fences[lease.home.stack]
 

@@ -129,14 +129,16 @@ def has_image(reference: str) -> bool:
 
 
 def pull(reference: str, auth: dict[str, str] | None, progress: Callable[[str], None]) -> None:
-    """Pull an image by digest or tag, with the registry's credentials for this call only.
+    """Pull an image by digest or tag, with the registry's credentials for this call only, and for that registry only.
 
     Raises:
         OperationFailed: with what the engine said; the engine reports any trouble of a mirror (a full disk too) as the
             upstream registry not being found, so the disk is looked at first.
     """
     name, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
-    headers = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()} if auth else {}
+    headers = {}
+    if auth and name.startswith(f"{auth['serveraddress']}/"):
+        headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()
     path = "/images/create?" + urlencode({"fromImage": name, "tag": tag})
     layers: dict[str, tuple[int, int]] = {}
     with _request("POST", path, headers=headers, timeout=900) as answer:

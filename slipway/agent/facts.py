@@ -33,7 +33,9 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
         "time": time.time(),
         "engine": engine.api("GET", "/version")["Version"],
         "disk_free_mb": int(os.statvfs(HOME).f_bavail * os.statvfs(HOME).f_frsize / 1e6),
-        "releases": {r: {**home.meta(r), "secrets": _secrets(home, r, challenge, secrets)} for r in home.known()},
+        "releases": {
+            r: {**home.meta(r), "secrets": _secrets(home, r, found, challenge, secrets)} for r in home.known()
+        },
         "containers": [_brief(c) for c in found],
         "accessories": read_json(home.accessories / "applied.json"),
         "router": _router(home),
@@ -60,9 +62,15 @@ def _router(home: StackHome) -> dict[str, Any]:
     }
 
 
-def _secrets(home: StackHome, release: str, challenge: str, names: list[str]) -> dict[str, str]:
-    folder = home.release(release) / "secrets"
-    return {n: mac(challenge, (folder / n).read_bytes().decode()) for n in names if (folder / n).exists()}
+def _secrets(
+    home: StackHome, release: str, containers: list[dict[str, Any]], challenge: str, names: list[str]
+) -> dict[str, str]:
+    """Return a release's secrets; "" for a file that is newer than a container which runs: that one still has the old value."""
+    mine = [c for c in containers if c["Config"]["Labels"].get("slipway.release") == release and c["State"]["Running"]]
+    since = min([engine.moment(c["State"]["StartedAt"]) for c in mine], default=float("inf"))
+    files = [path for n in names if (path := home.release(release) / "secrets" / n).exists()]
+    # Whole seconds, rounded down: one more.
+    return {p.name: mac(challenge, p.read_bytes().decode()) if p.stat().st_mtime < since + 1 else "" for p in files}
 
 
 def mac(challenge: str, value: str) -> str:

@@ -34,8 +34,8 @@ def _check(_: Context, __: StackHome, disk_mb: int) -> Result:
 
 
 @operation("lease.take")
-def _take(context: Context, home: StackHome, holder: Result, above: int) -> Result:
-    return {"fence": context.take(Lease(home.stack), holder, above)}
+def _take(context: Context, home: StackHome, holder: Result, above: int = 0, despite_freeze: bool = False) -> Result:
+    return {"fence": context.take(Lease(home.stack), holder, above, despite_freeze)}
 
 
 @operation("lease.freeze")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def ensure(image: str, port: int, wanted: list[int], *, remake: bool) -> bool:
         OperationFailed: it publishes other ports and serves, a port is taken, or it does not start; then the old one serves again.
     """
     with router.alone():
-        _settle()
+        settle()
         found, published = _inspect(CONTAINER), ports()
         if found and {port, *(wanted if remake else ())} <= set(published):
             _start(found)
@@ -64,7 +65,7 @@ def _start(found: dict[str, Any]) -> None:
         _await()
 
 
-def _settle() -> None:
+def settle() -> None:
     """End what a killed run began: of the router and its successor, the one that serves stays."""
     engine.api("DELETE", f"/containers/{_NEXT}", force="true")
     if not _inspect(_BEFORE):
@@ -83,16 +84,26 @@ def _back() -> None:
     _await()
 
 
+CRITICAL = threading.Lock()
+"""Held while there is no router: whoever ends this process waits for it, a little."""
+
+
 def _make(image: str, needed: list[int], before: dict[str, Any] | None) -> None:
     """Make the container beside the one there is, then let it take over; where it can't, that one goes on."""
     router.write_config(router.all_wanted())
     _create(image, needed)
     for stack in router.all_wanted():
         connect(stack["stack"], _NEXT)
+    with CRITICAL:
+        _take_over(before)
+
+
+def _take_over(before: dict[str, Any] | None) -> None:
     if before:
         engine.api("POST", f"/containers/{CONTAINER}/rename", name=_BEFORE)
-        engine.api("POST", f"/containers/{_BEFORE}/kill")
-        engine.api("POST", f"/containers/{_BEFORE}/wait")
+        if before["State"]["Running"]:
+            engine.api("POST", f"/containers/{_BEFORE}/kill")
+            engine.api("POST", f"/containers/{_BEFORE}/wait")
     engine.api("POST", f"/containers/{_NEXT}/rename", name=CONTAINER)
     try:
         engine.api("POST", f"/containers/{CONTAINER}/start")

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from . import engine, router, start
+from . import engine, proxy, router, start
 from .failure import OperationFailed
 from .state import HOME, StackHome, now, read_json, remove
 
@@ -30,34 +30,35 @@ def reap_all() -> None:
             print(now(), folder.name, traceback.format_exc(limit=-3), file=sys.stderr)
 
 
-def reap(home: StackHome) -> None:
-    """Tidy one stack, unless a run is at work on it."""
-    for _ in range(5):  # what has stopped may be removed in the next round
-        stopping = _look(home)
-        for release in stopping:  # may take the services' whole grace period: not under the lock
-            stop(home, release)
-        if not stopping:
-            return
+def reap(home: StackHome, wait: float = 60.0) -> None:
+    """Tidy one stack, unless a run is at work on it; wait up to so many seconds for what it told to end, to remove it then."""
+    until = time.monotonic() + wait
+    while _look(home) and time.monotonic() < until:
+        time.sleep(1)
 
 
-def _look(home: StackHome) -> list[str]:
-    """Remove what is kept no longer and has stopped; return the releases that are to stop now."""
+def _look(home: StackHome) -> bool:
+    """Tell what is due to stop to do so, and remove what is kept no longer and has stopped. Return whether anything still ends.
+
+    All of it under the lock, and nothing of it waits: a run that comes next finds no decision that is not carried out.
+    """
     policy = read_json(home.policy)
     with home.exclusive(wait=0) as mine:
         if not mine or not policy:
-            return []
-        shares = router.shares(home.stack)
-        live = {r for of in shares.values() for r, share in of.items() if share}
+            return False
+        with router.alone():
+            proxy.settle()
+        live = {r for of in router.shares(home.stack).values() for r, share in of.items() if share}
         if not live:
-            return []
+            return False
         note_what_lost_its_traffic(home)
         for release in home.known():
             start.end_overdue(home, release)
+            if release not in live and _may_stop(home, release, policy):
+                home.note(release, stopped_at=home.meta(release).get("stopped_at") or now())
+                start.tell_to_end(home, release)
         _prune(home, policy, live)
-        stopping = [r for r in home.known() if r not in live and _may_stop(home, r, policy)]
-        for release in stopping:  # noted under the lock: the next run must not take it for a warm one
-            home.note(release, stopped_at=now())
-        return stopping
+        return any(home.meta(r).get("stopped_at") and _runs(home, r) for r in home.known())
 
 
 def note_what_lost_its_traffic(home: StackHome) -> None:
@@ -89,21 +90,34 @@ def _may_stop(home: StackHome, release: str, policy: dict[str, Any]) -> bool:
     if not meta.get("deactivated_at"):
         return False  # never live: a run is about to use it
     if meta.get("stopped_at"):
-        return _runs(home, release)  # whoever was to stop it did not come to it
-    if release == predecessor(home) and _age(meta["deactivated_at"]) < policy["keep_warm"]:
-        return False
-    return not drains_for(home, release, policy["drain"])
+        return True  # whoever was to stop it may not have come to it
+    warm = release == predecessor(home) and _age(meta["deactivated_at"]) < policy["keep_warm"]
+    return not (warm or drains_for(home, release))
 
 
-def drains_for(home: StackHome, release: str, limit: float) -> float:
-    """Return for how many seconds an old release may still answer what it has begun: 0 where nothing is open any more."""
+def drains_for(home: StackHome, release: str, limit: float | None = None) -> float:
+    """Return for how many seconds an old release may still answer what it has begun: 0 where nothing is open any more.
+
+    Args:
+        home: the stack's folder.
+        release: the release.
+        limit: seconds since it lost its traffic (default: its own).
+    """
     if not router.open_requests(home.stack, release):
         return 0.0
-    return max(0.0, limit - _age(home.meta(release).get("deactivated_at") or now()))
+    meta = home.meta(release)
+    most = float(meta.get("drain", 0.0)) if limit is None else limit
+    return max(0.0, most - _age(meta.get("deactivated_at") or now()))
 
 
 def stop(home: StackHome, release: str, *, cut: bool = False) -> None:
-    """Stop a release's containers side by side, each with its own grace period; `cut`: what has a route within a second."""
+    """Stop a release's containers side by side, each with its own grace period; `cut`: what has a route within a second.
+
+    Raises:
+        OperationFailed: the router sends traffic to it.
+    """
+    if release in router.sends_to(home.stack):
+        raise OperationFailed(f"release {release} serves traffic and was not stopped")
     home.note(release, stopped_at=now())
     services = home.meta(release).get("services", {})
 
@@ -121,10 +135,9 @@ def _prune(home: StackHome, policy: dict[str, Any], live: set[str]) -> None:
     kept = {*newest[: policy["keep_releases"]], *live, predecessor(home)}
     for release in home.known():
         meta = home.meta(release)
-        failed = meta.get("failed") and release not in live and not drains_for(home, release, policy["drain"])
         # One that is stopping finishes what it has in hand; removing it would kill it.
-        stopped = meta.get("stopped_at") and not _runs(home, release)
-        if failed or (release not in kept and stopped):
+        stopped = release not in live and meta.get("stopped_at") and not _runs(home, release)
+        if stopped and (meta.get("failed") or release not in kept):
             remove_release(home, release)
     _prune_images(home)
 
@@ -187,9 +200,15 @@ def remove_release(home: StackHome, release: str) -> None:
     _prune_images(home, {image.partition("@")[0] for image in images})
 
 
+def _images(home: StackHome) -> set[str]:
+    """Return the images that a stack's kept releases need."""
+    return {image for r in home.known() for image in home.meta(r).get("images", {}).values()}
+
+
 def _prune_images(home: StackHome, repositories: Set[str] = frozenset()) -> None:
-    kept = {image for r in home.known() for image in home.meta(r).get("images", {}).values()}
-    repositories = repositories | {image.partition("@")[0] for image in kept}
+    repositories = repositories | {image.partition("@")[0] for image in _images(home)}
+    # Another stack may use the same image of somebody else's.
+    kept = {image for folder in (HOME / "stacks").glob("*") for image in _images(StackHome(folder.name))}
     for image in engine.api("GET", "/images/json", digests="true"):
         mine = [d for d in image.get("RepoDigests") or [] if d.partition("@")[0] in repositories]
         for digest in mine:

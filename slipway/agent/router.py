@@ -129,18 +129,19 @@ def shares_of(rows: list[Row]) -> dict[str, dict[str, float]]:
     return result
 
 
-def weights_of(rows: list[Row]) -> dict[str, int]:
-    """Return the sum of the weights of each release that has any: who would get requests if all servers were up."""
-    found: dict[str, int] = {}
+def weights_of(rows: list[Row]) -> dict[str, dict[str, int]]:
+    """Return per service the weight of each release that has any: who would get requests if all servers were up."""
+    found: dict[str, dict[str, int]] = {}
     for row in rows:
         if row["weight"]:
-            found[row["release"]] = found.get(row["release"], 0) + row["weight"]
+            of = found.setdefault(row["service"], {})
+            of[row["release"]] = of.get(row["release"], 0) + row["weight"]
     return found
 
 
 def sends_to(stack: str) -> set[str]:
     """Return the releases of a stack that get new requests, or would if their servers were up."""
-    return set(weights_of([r for r in sending() if r["stack"] == stack]))
+    return {r["release"] for r in sending() if r["stack"] == stack and r["weight"]}
 
 
 def open_requests(stack: str, release: str) -> int:

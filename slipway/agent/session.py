@@ -19,7 +19,7 @@ import traceback
 from queue import Queue
 from typing import Any
 
-from . import engine, operations, releases  # noqa: F401 - they register what can be done
+from . import engine, operations, proxy, releases  # noqa: F401 - they register what can be done
 from .context import Context
 from .failure import OperationFailed
 
@@ -50,16 +50,18 @@ class Session:
             self._run(self._queue.get())
 
     def _read(self) -> None:
-        for line in sys.stdin:
-            self._heard = time.monotonic()
-            message = json.loads(line)
-            if "ping" in message:
-                self.send({"pong": message["ping"]})
-                with contextlib.suppress(OSError):  # a full disk is no reason to stop listening
-                    self.context.beat()
-            else:
-                self._queue.put(message)
-        self._leave()
+        try:
+            for line in sys.stdin:
+                self._heard = time.monotonic()
+                message = json.loads(line)
+                if "ping" in message:
+                    self.send({"pong": message["ping"]})
+                    with contextlib.suppress(OSError):  # a full disk is no reason to stop listening
+                        self.context.beat()
+                else:
+                    self._queue.put(message)
+        finally:
+            self._leave()
 
     def _watch(self) -> None:
         while time.monotonic() - self._heard < SILENCE:
@@ -67,6 +69,7 @@ class Session:
         self._leave()
 
     def _leave(self) -> None:
+        proxy.CRITICAL.acquire(timeout=15)  # no host is left without a router
         engine.kill_children()
         os._exit(0)
 

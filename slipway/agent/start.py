@@ -47,7 +47,9 @@ def _make(home: StackHome, release: str, services: list[dict[str, Any]], recreat
     what = f"{', '.join(names)} could not be started"
     # All services of the release, not only these: a second call of Compose takes longer than making all containers.
     every = names if recreate else [n for n, s in home.meta(release)["services"].items() if s["role"] == "app"]
-    argv = ["up", "--no-start", "--no-deps", "--pull", "never", *(["--force-recreate"] if recreate else []), *every]
+    # What runs stays, were Compose upgraded meanwhile and of another mind about it.
+    made = "--force-recreate" if recreate else "--no-recreate"
+    argv = ["up", "--no-start", "--no-deps", "--pull", "never", made, *every]
     engine.compose_or_fail(what, f"{home.stack}-{release}", home.release(release) / "compose.yaml", *argv)
 
 
@@ -92,19 +94,26 @@ def stop(container: dict[str, Any], within: int | None = None) -> None:
         engine.api("POST", f"/containers/{container['Id']}/stop", timeout=_ENDING, **query)
 
 
-def tell_to_end(home: StackHome, release: str, names: list[str]) -> list[str]:
-    """Send services of a release their stop signal; they finish what they have in hand. Return the containers' names."""
+def tell_to_end(home: StackHome, release: str, names: list[str] | None = None) -> list[str]:
+    """Send services of a release (default: all) their stop signal; they finish what they have in hand.
+
+    Return the containers' names.
+    """
     told = []
-    running = [c for c in _of(engine.of_release(home.stack, release), names) if c["State"]["Running"]]
     before = home.meta(release).get("ending") or {}
-    fresh = [c for c in running if c["Config"]["Labels"]["slipway.service"] not in before]
-    if fresh:
-        home.note(release, ending={**dict.fromkeys(names, now()), **before})
-    for container in fresh:  # once: a second SIGTERM means "at once" to many programs
+    running = [c for c in engine.of_release(home.stack, release) if c["State"]["Running"] or c["State"]["Restarting"]]
+    due = [c for c in running if (names is None or _service(c) in names) and _service(c) not in before]
+    if due:
+        home.note(release, ending={**{_service(c): now() for c in due}, **before})
+    for container in due:  # once: a second SIGTERM means "at once" to many programs
         signal = container["Config"].get("StopSignal") or "SIGTERM"
         engine.api("POST", f"/containers/{container['Id']}/kill", signal=signal)
         told.append(container["Name"].lstrip("/"))
     return told
+
+
+def _service(container: dict[str, Any]) -> str:
+    return str(container["Config"]["Labels"].get("slipway.service", ""))
 
 
 def end_overdue(home: StackHome, release: str) -> None:

@@ -23,6 +23,10 @@ class Session(Protocol):
         """Have the host do operations in order; return their results."""
         ...
 
+    def close(self) -> None:
+        """End the session: the host stops what it does for it."""
+        ...
+
 
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 """Results of operations, by phase title and host."""
@@ -59,7 +63,7 @@ def execute(
     """
     results: Results = {}
     report.current().touched = True
-    with _interruptible() as interrupted:
+    with _interruptible(sessions) as interrupted:
         for phase in plan.phases:
             try:
                 results[phase.title] = _phase(plan, phase, sessions, fence, verify)
@@ -75,8 +79,8 @@ class Interrupted(SlipwayError):
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event: what is in hand is finished first. A second one ends the process at once."""
+def _interruptible(sessions: Mapping[str, Session]) -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event: what is in hand is finished first. A second one ends the sessions at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -84,7 +88,9 @@ def _interruptible() -> Iterator[threading.Event]:
 
     def note(*_: object) -> None:
         if event.is_set():
-            raise KeyboardInterrupt
+            for session in sessions.values():
+                session.close()
+            return
         event.set()
         report.say("interrupted: what is in hand is finished first (once more ends it at once)")
 
@@ -127,33 +133,66 @@ def _recover(
     receiving: Callable[[], Receiving],
 ) -> SlipwayError:
     """Undo or go back, as far as the routers say is needed. Return the error that tells how it ended."""
-    hosts = receiving()
-    silent = sorted(h for h, releases in hosts.items() if releases is None)
-    moved = phase.switched and (bool(silent) or any(plan.release in (r or ()) for r in hosts.values()))
-    again = f"inv status --env {plan.env}; then inv {plan.verb} --env {plan.env} again goes on from there"
-    told = {"where": error.where, "seen": error.seen, "todo": error.todo or again}
-    if moved and isinstance(error, Interrupted):
-        return NeedsPerson(f"interrupted after the switch to {plan.release}, which serves unverified", **told)
-    if moved and silent:
-        return NeedsPerson(f"{error.what}, after the switch", **{**told, "serves": words(hosts), "todo": again})
-    if moved and not plan.revert:
-        told["todo"] = f"inv status --env {plan.env}; then mend it and deploy again"
-        what = f"{error.what}, after the switch, and there is no earlier release to go back to"
-        return NeedsPerson(what, serves=words(hosts), **told)
-    for back in plan.revert if moved else plan.undo:
-        try:
-            _phase(plan, back, sessions, fence, lambda _: None)
-        except SlipwayError as second:
-            if moved:
-                what = f"{error.what}; going back to {plan.before} failed as well ({second.what})"
-                return NeedsPerson(what, **{**told, "serves": words(receiving()), "todo": again})
-            told["seen"] += f"\n(and tidying up did not end: {second.what}; the next deploy does it)"
-    if moved:
-        return RolledBack(f"{error.what}, after the switch: rolled back", serves=words(receiving()), **told)
+    now = receiving()
+    if phase.switched and _some(now, plan.release):
+        return _go_back(plan, sessions, fence, error, receiving)
+    told = {"where": error.where, "seen": error.seen, "todo": error.todo}
+    failed = _all(plan, plan.undo, sessions, fence)
+    if failed:
+        told["seen"] += f"\n(and tidying up did not end: {failed.what}; the next deploy does it)"
+    if phase.felt:
+        return NeedsPerson(f"{error.what}; what needs it may fail until that is mended", **told)
     mended = type(error).__new__(type(error))
-    SlipwayError.__init__(mended, error.what, serves=words(hosts), **{**told, "todo": error.todo})
+    SlipwayError.__init__(mended, error.what, serves=words(now), **told)
     mended.exit_code = 2 if getattr(error, "bad_input", False) else error.exit_code
     return mended
+
+
+def _go_back(
+    plan: Plan,
+    sessions: Mapping[str, Session],
+    fence: int,
+    error: SlipwayError,
+    receiving: Callable[[], Receiving],
+) -> SlipwayError:
+    """Go back to the earlier release, on all hosts or on none. Return the error that tells how it ended."""
+    before = receiving()
+    again = f"inv status --env {plan.env}; then inv {plan.verb} --env {plan.env} again goes on from there"
+    told = {"where": error.where, "seen": error.seen}
+    if isinstance(error, Interrupted):
+        what = f"interrupted after the switch to {plan.release}, which serves unverified"
+        return NeedsPerson(what, serves=words(before), todo=error.todo or again, **told)
+    if None in before.values():
+        return NeedsPerson(f"{error.what}, after the switch", serves=words(before), todo=again, **told)
+    if not plan.revert:
+        what = f"{error.what}, after the switch, and there is no earlier release to go back to"
+        todo = f"inv status --env {plan.env}; then mend it and deploy again"
+        return NeedsPerson(what, serves=words(before), todo=todo, **told)
+    failed = _all(plan, plan.revert, sessions, fence)
+    now = receiving()
+    if failed:
+        what = f"{error.what}; going back to {plan.before} failed as well ({failed.what})"
+        return NeedsPerson(what, serves=words(now), todo=again, **told)
+    if _some(now, plan.release):
+        what = f"{error.what}, after the switch; not every host could go back to {plan.before}"
+        return NeedsPerson(what, serves=words(now), todo=again, **told)
+    what = f"{error.what}, after the switch: rolled back"
+    return RolledBack(what, serves=words(now), todo=error.todo, **told)
+
+
+def _some(hosts: Receiving, release: str) -> bool:
+    """Tell whether a host sends requests to a release, or does not tell."""
+    return any(releases is None or release in releases for releases in hosts.values())
+
+
+def _all(plan: Plan, phases: Sequence[Phase], sessions: Mapping[str, Session], fence: int) -> SlipwayError | None:
+    """Carry out phases of a way back; return what stopped it, if anything did."""
+    try:
+        for phase in phases:
+            _phase(plan, phase, sessions, fence, lambda _: None)
+    except SlipwayError as error:
+        return error
+    return None
 
 
 def words(hosts: Receiving) -> str:

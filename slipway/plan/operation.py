@@ -35,12 +35,14 @@ class Phase:
         hosts: operations by host name, done in order on each.
         verify: instead: the Testinfra suite that is run from here.
         switched: users already meet the new release when this phase runs.
+        felt: users may notice when it fails: what it changes has no second beside it.
     """
 
     title: str
     hosts: Mapping[str, tuple[Operation, ...]] = field(default_factory=dict)
     verify: str = ""
     switched: bool = False
+    felt: bool = False
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def serving(of: Request, made: Release, *others: Mapping[str, Any], host: str = 
         "containers": [store, *containers(meta), *[c for o in others for c in containers(o)]],
         "accessories": {"digest": "unknown"},
         "router": {
-            "answers": True, "shares": shares, "weights": {made.id: 200}, "open": {}, "ports": [8300],
+            "answers": True, "shares": shares, "weights": {service: {made.id: 200} for service in shares}, "open": {},
+            "ports": [8300],
         },
     }  # fmt: skip
     return facts(host, **{**everything, **changes})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.target.compose import render
 from slipway.target.compose.facts import HostFacts, live_release
@@ -11,8 +13,20 @@ from slipway.target.compose.routing import router_operation
 
 def accessory_digest(request: Request) -> str:
     """Return a digest of what the accessories should be, their secrets included."""
-    used = {n: request.secrets[n] for s in request.stack.of_role("accessory") for n in s.secrets}
-    return render.keyed_digest(render.accessory_document(request.env, request.stack), used)
+    return render.content_digest(accessory_document(request))
+
+
+def accessory_document(request: Request) -> dict[str, Any]:
+    """Return the Compose document of the accessories. A label tells each one's secrets apart: others make another container.
+
+    A container keeps the file that its secret was when it started, and Compose does not look into files.
+    """
+    document = render.accessory_document(request.env, request.stack)
+    for service in request.stack.of_role("accessory"):
+        used = {name: request.secrets[name] for name in service.secrets}
+        if used:
+            document["services"][service.name]["labels"]["slipway.secrets"] = render.keyed_digest({}, used)[:16]
+    return document
 
 
 def accessory_changes(request: Request) -> bool:
@@ -32,7 +46,7 @@ def missing_accessories(request: Request) -> list[str]:
 
 def accessory_operations(request: Request) -> list[Operation]:
     """Return what makes the accessories what the settings say, on the environment's first host."""
-    document = render.accessory_document(request.env, request.stack)
+    document = accessory_document(request)
     services = request.stack.of_role("accessory")
     return [
         Operation("volumes.ensure", "see that volumes exist", {"names": render.volumes(document)}),
@@ -69,7 +83,7 @@ def plan_accessories(request: Request) -> Plan:
         images = sorted({str(s.image) for s in services} | {ROUTER_IMAGE})
         pull = Operation("images.pull", "pull images", {"images": images, "auth": request.auth})
         phases.append(Phase("Pull images", {request.first: (pull, router_operation(request))}))
-        phases.append(Phase("Apply accessories", {request.first: tuple(accessory_operations(request))}))
+        phases.append(Phase("Apply accessories", {request.first: tuple(accessory_operations(request))}, felt=True))
     return Plan(
         "accessory.apply", request.env.name, request.stack.name, live or "", live, tuple(changes), tuple(phases)
     )

@@ -11,7 +11,10 @@ from slipway.plan.operation import Change
 from slipway.target.compose import render
 from slipway.target.compose.accessories import accessory_changes, router_changes
 from slipway.target.compose.facts import HostFacts, live_release
-from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, secret_changes
+from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, meta, secret_changes
+
+_MAKES_IT = ("content", "services", "router", "smoke", "drain")
+"""What is recorded of a release and makes it what it is, but for its name."""
 
 
 def unchanged(request: Request, release: Release, named: bool) -> bool:
@@ -25,10 +28,11 @@ def unchanged(request: Request, release: Release, named: bool) -> bool:
     live = live_release(request.facts)
     if live is None or (named and live != release.id):
         return False
+    wanted = json.loads(json.dumps(meta(request, release)))
     for facts in request.facts.values():
-        meta = facts.releases.get(live, {})
-        same = meta.get("content") == release.content and not secret_changes(request, facts, live)
-        if not same or not meta.get("verified") or facts.raw["unfinished"] or not facts.is_whole(live):
+        known = facts.releases.get(live, {})
+        same = all(known.get(key) == wanted[key] for key in _MAKES_IT) and not secret_changes(request, facts, live)
+        if not same or not known.get("verified") or facts.raw["unfinished"] or not facts.is_whole(live):
             return False
     return True
 

@@ -17,7 +17,7 @@ from slipway.target.compose.accessories import missing_accessories, router_chang
 from slipway.target.compose.changes import unchanged
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, make_release, meta
-from slipway.target.compose.run import Outcome, begun, carry_out
+from slipway.target.compose.run import Outcome, begun, carry_out, policy
 from slipway.target.compose.session import by
 from slipway.target.compose.workplace import Open, Workplace
 
@@ -58,6 +58,7 @@ def deploy(place: Workplace, version: Version, *, plan_only: bool = False, cut: 
             release, request = release_of(run.hosts, version, cut)
             live = live_release(request.facts)
             if unchanged(request, release, named=bool(version.name)):
+                run.on_every_host(policy(place.env))
                 return Outcome("deploy", place.env.name, place.stack.name, str(live), live, False, place.url)
             serve_official_images(place)
             plan = planner.plan_deploy(request, release)

@@ -40,19 +40,37 @@ class HostFacts:
     def live(self) -> str | None:
         """Return the release that the router sends traffic to: the one with the largest share over all services.
 
-        Where no server is up, or no router runs, the one that would get most of it.
+        Where no server is up, or no router runs, the one that would get most of it. Where a run stopped between two phases and
+        two releases have as much, the one that was verified, and went live first: the other one never came so far.
         """
+        by_service = self.shares() if any(any(s.values()) for s in self.shares().values()) else self.router["weights"]
         totals: dict[str, float] = {}
-        for by_release in self.shares().values():
-            for release, share in by_release.items():
+        for of in by_service.values():
+            for release, share in of.items():
                 totals[release] = totals.get(release, 0) + share
-        if not any(totals.values()):
-            totals = dict(self.router["weights"])
-        return max(totals, key=lambda r: totals[r], default=None)
+
+        def rank(release: str) -> tuple[float, bool, float]:
+            meta = self.releases.get(release, {})
+            return totals[release], bool(meta.get("verified")), -float(meta.get("activated_run") or 0)
+
+        return max((r for r in totals if totals[r]), key=rank, default=None)
 
     def receiving(self) -> set[str]:
         """Return every release that gets requests, or would if its servers were up."""
-        return set(self.router["weights"])
+        return {release for of in self.router["weights"].values() for release in of}
+
+    def serving(self, service: str) -> str | None:
+        """Return the release that has the most weight for a service."""
+        of = self.router["weights"].get(service, {})
+        return max(of, key=lambda r: of[r], default=None)
+
+    def warm(self, release: str) -> bool:
+        """Tell whether a release could take requests at once: all its containers run, and nobody stops them."""
+        meta = self.releases.get(release)
+        if not meta or meta.get("stopped_at"):
+            return False
+        apps = [s for s in meta["services"].values() if s["role"] == "app" and s["routed"]]
+        return all(self.running(release, s["name"]) >= s["replicas"] for s in apps)
 
     def is_whole(self, release: str) -> bool:
         """Tell whether a release gets every request of every service, and all its containers run and are healthy."""

@@ -19,14 +19,16 @@ def command() -> str:
     return " ".join(["inv", *sys.argv[1:]])
 
 
-def take(above: int = 0) -> Operation:
+def take(above: int = 0, *, despite_freeze: bool = False) -> Operation:
     """Return the operation that takes a stack's lease; its result is `{"fence": number}`.
 
     Args:
         above: the highest fencing number that any of the environment's hosts has seen.
+        despite_freeze: a freeze is about deploys, and this is none.
     """
     holder = {"by": by(), "command": command(), "machine": os.uname().nodename, "controller_pid": os.getpid()}
-    return Operation("lease.take", "take the lease", {"holder": holder, "above": above})
+    params = {"holder": holder, "above": above, "despite_freeze": despite_freeze}
+    return Operation("lease.take", "take the lease", params)
 
 
 def tell(holder: Mapping[str, Any]) -> str:
@@ -54,7 +56,7 @@ def held(env: Environment, access: Access, stacks: Sequence[str]) -> Iterator[No
     A host that was never provisioned has none to give, and nobody who deploys.
 
     Raises:
-        LeaseHeld: somebody has one of them. A freeze is about deploys, and no reason.
+        LeaseHeld: somebody has one of them.
     """
     session = HostSession(env.hosts[0], access)
     try:
@@ -62,10 +64,9 @@ def held(env: Environment, access: Access, stacks: Sequence[str]) -> Iterator[No
             session.__enter__()
             for stack in stacks:
                 try:
-                    session.perform(stack, [take()])
+                    session.perform(stack, [take(despite_freeze=True)])
                 except HostError as error:
-                    if not error.lease or "message" not in error.lease:
-                        raise refused(env.name, stack, error) from error
+                    raise refused(env.name, stack, error) from error
         yield
     finally:
         session.close()

@@ -11,7 +11,7 @@ from slipway.target.compose import render
 from slipway.target.compose.accessories import accessory_operations
 from slipway.target.compose.changes import changes
 from slipway.target.compose.facts import live_release
-from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, drain_limit, meta, secret_files
+from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, meta, secret_files
 from slipway.target.compose.routing import (
     after_switch,
     others_quiet,
@@ -24,7 +24,7 @@ from slipway.target.compose.routing import (
 
 def plan_deploy(request: Request, release: Release) -> Plan:
     """Return the plan that brings `release` live: beside what serves, gated, switched, the old one left to drain."""
-    before = live_release(request.facts)
+    before = _earlier(request, release.id)
     recorded = meta(request, release)
     phases = [_prepare(request, release, recorded)]
     if request.stack.migrate:
@@ -41,7 +41,8 @@ def plan_deploy(request: Request, release: Release) -> Plan:
             )
         )
         switched |= {s.name for s in of if s.route}
-        ops = {h: _switch(request, h, release.id, recorded, of, set(switched)) for h in request.hosts}
+        last = number == numbers[-1]
+        ops = {h: _switch(request, h, release.id, recorded, of, set(switched), last) for h in request.hosts}
         phases.append(Phase("Switch" + title, ops, switched=True))
     phases += after_switch(request.env, release.id, dict.fromkeys(request.hosts, recorded))
     phases.append(Phase("Verify", verify="deploy", switched=True))
@@ -50,6 +51,18 @@ def plan_deploy(request: Request, release: Release) -> Plan:
         "deploy", request.env.name, request.stack.name, release.id, before, tuple(changes(request, release)),
         tuple(phases), _undo(request, release.id), tuple(revert),
     )  # fmt: skip
+
+
+def _earlier(request: Request, release: str) -> str | None:
+    """Return the release that serves now, and that is gone back to.
+
+    Where a run was killed after it had switched to `release`, that is the verified one before it, if it is warm everywhere.
+    """
+    live = live_release(request.facts)
+    if live != release or request.facts[request.first].releases.get(release, {}).get("verified"):
+        return live
+    earlier = request.facts[request.first].rollback_candidates()
+    return next((r for r in earlier if all(f.warm(r) for f in request.facts.values())), live)
 
 
 def _undo(request: Request, release: str) -> tuple[Phase, ...]:
@@ -98,14 +111,17 @@ def _prepare(request: Request, release: Release, recorded: Mapping[str, Any]) ->
 def drain_wait(request: Request, host: str, coming: str) -> list[Operation]:
     """Return the wait for the oldest of the old releases with open requests, where there are too many side by side."""
     facts = request.facts[host]
-    live = facts.live()
-    draining = [r for r, n in facts.router["open"].items() if n and r not in (live, coming)]
+    draining = [r for r, n in facts.router["open"].items() if n and r not in facts.receiving() | {coming}]
     draining.sort(key=lambda r: facts.releases.get(r, {}).get("deactivated_run") or 0)
     # The live one will drain as well once the switch is done: it takes a place.
     over = draining[: max(0, len(draining) + 1 - request.env.max_draining)]
-    limit = 0.0 if request.cut else drain_limit(request.stack)
+
+    def limit(release: str) -> float:
+        return 0.0 if request.cut else float(facts.releases.get(release, {}).get("drain", 0.0))
+
     return [
-        Operation("release.drain", f"wait for the last requests of {r}", {"release": r, "limit": limit}) for r in over
+        Operation("release.drain", f"wait for the last requests of {r}", {"release": r, "limit": limit(r)})
+        for r in over
     ]
 
 
@@ -166,8 +182,13 @@ def _switch(
     recorded: Mapping[str, Any],
     of: list[Service],
     switched: set[str],
+    last: bool,
 ) -> tuple[Operation, ...]:
-    wanted = router_plan(request.facts[host], release, recorded, switched)
+    facts = request.facts[host]
+    wanted = router_plan(facts, release, recorded, switched)
     quiet = [s.name for s in of if not s.route]
+    if last:  # workers that the release does not have any more
+        known = {s["name"] for m in facts.releases.values() for s in m["services"].values() if not s["routed"]}
+        quiet += sorted(known - set(recorded["services"]))
     switch = switch_operation(f"send new requests to {release}", release, wanted, activate=True)
-    return switch, *others_quiet(request.facts[host], release, quiet)
+    return switch, *others_quiet(facts, release, quiet)

@@ -91,6 +91,7 @@ def meta(request: Request, release: Release) -> dict[str, Any]:
             "routes": [_route(s) for s in request.stack.of_role("app") if s.route],
         },
         "smoke": [s.model_dump(by_alias=True) for s in request.stack.smoke],
+        "drain": drain_limit(request.stack),
         "migrations": list(request.migrations),
         "by": request.by,
     }

@@ -11,7 +11,14 @@ from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.target.compose import render
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import Request
-from slipway.target.compose.routing import after_switch, others_quiet, revert_phases, router_plan, switch_operation
+from slipway.target.compose.routing import (
+    after_switch,
+    others_quiet,
+    revert_phases,
+    router_operation,
+    router_plan,
+    switch_operation,
+)
 
 
 def choose(request: Request, to: str | None) -> str:
@@ -56,13 +63,11 @@ def plan_rollback(request: Request, target: str) -> Plan:
         routed = [s for s in apps.values() if s["routed"]]
         quiet = [s for s in apps.values() if not s["routed"]]
         rotated = rotated_secrets(request, host, target)
-        stopping = meta.get("stopped_at")  # by the host's timer, which may be at it now
-        cold = [s for s in routed if stopping or facts.running(target, s["name"]) < s["replicas"]]
-        if rotated or cold:
+        if rotated or not facts.warm(target):
             prepare[host] = _prepare(request, target, meta, rotated)
             start[host] = (_up(target, routed, recreate=bool(rotated)),)
         wanted = router_plan(facts, target, meta)
-        ops = [switch_operation(f"send new requests to {target}", target, wanted)]
+        ops = [router_operation(request), switch_operation(f"send new requests to {target}", target, wanted)]
         if quiet:
             ops.append(_up(target, quiet, recreate=bool(rotated)))
         leaving = facts.releases.get(live or "", meta)["services"].values()
@@ -138,7 +143,7 @@ def _changes(request: Request, target: str, live: str | None) -> tuple[Change, .
     changes += [
         Change(h, "secret", f"{n}: today's value") for h in request.hosts for n in rotated_secrets(request, h, target)
     ]
-    warm = all(f.running(target) and not f.releases[target].get("stopped_at") for f in request.facts.values())
+    warm = all(f.warm(target) for f in request.facts.values())
     changes.append(Change("", "release", f"{target} is {'still running' if warm else 'stopped and will be started'}"))
     return tuple(changes)
 

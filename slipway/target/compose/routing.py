@@ -31,26 +31,25 @@ def router_plan(
         also: releases that will run by then, with what is recorded of them.
     """
     known = {**facts.releases, **(also or {}), target: target_meta}
-    old = [r for r in known if r != target and (facts.running(r) or r in (also or {}))]
-    live = facts.live()
+    kept = {r for r in known if facts.running(r)} | facts.receiving() | set(also or {})
+    routed = {r: {n: s for n, s in known[r]["services"].items() if s["routed"]} for r in known}
+    # Service by service: a run that was killed between two phases left some with one release, some with the other.
+    has = {n: facts.serving(n) for of in routed.values() for n in of}
+    gets = {n: target if switched is None or n in switched else has[n] for n in has}
     releases = []
-    for release in [*sorted(old), target]:
-        routed = {n: s for n, s in known[release]["services"].items() if s["routed"]}
-        if release == target != live and switched is not None:
+    for release in [*sorted(kept & set(known) - {target}), target]:
+        services = routed[release]
+        if release == target:
             # The others have not been started: the router could not look their addresses up, and would notice late.
-            routed = {n: s for n, s in routed.items() if n in switched}
-        weights = {}
-        for name in routed:
-            goes = switched is None or name in switched
-            weights[name] = FULL if release == (target if goes else live) else 0
-        releases.append({"id": release, "weights": weights, **_servers(release, known[release], routed)})
+            services = {n: s for n, s in services.items() if gets[n] == target}
+        weights = {n: FULL if gets[n] == release else 0 for n in services}
+        releases.append({"id": release, "weights": weights, **_servers(release, known[release], services)})
     door = target_meta["router"]
-    of = {r["service"]: r for r in door["routes"]}
-    if switched is not None and not switched >= set(of):
-        # Until a service is switched, and as long as any is not, paths lead where they led.
-        before = known[live]["router"]["routes"] if live in known and live != target else []
-        of = {r["service"]: r for r in before} | {s: r for s, r in of.items() if s in switched or live == target}
-    routes = [{k: route[k] for k in ("service", "path", "timeout")} for route in of.values()]
+    # Until a service is switched, and as long as any is not, paths lead where they led.
+    whole = switched is None or switched >= set(routed[target])
+    by = dict.fromkeys(routed[target], target) if whole else {n: r for n, r in gets.items() if r in known}
+    records = [next(r for r in known[release]["router"]["routes"] if r["service"] == n) for n, release in by.items()]
+    routes = [{k: route[k] for k in ("service", "path", "timeout")} for route in records]
     return {**{k: door[k] for k in ("stack", "port", "domain")}, "routes": routes, "releases": releases}
 
 

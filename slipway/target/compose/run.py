@@ -15,10 +15,10 @@ from slipway.errors import SlipwayError
 from slipway.host.verify import Suite, warmed
 from slipway.plan.executor import Receiving, execute
 from slipway.plan.operation import Operation, Plan
+from slipway.settings.model import Environment
 from slipway.target.compose import lease, workplace
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.proof import verify_facts
-from slipway.target.compose.request import drain_limit
 from slipway.target.compose.session import HostError, HostSession, by
 from slipway.target.compose.workplace import Open
 
@@ -92,25 +92,25 @@ def begun(hosts: Open, verb: str) -> Iterator[Run]:
     begin = Operation("run.begin", "begin", {"run": words})
     challenge, look = place.look()
     first, *others = (hosts.sessions[h.name] for h in place.env.hosts)
+    run, outcome = Run(hosts, 0), "interrupted"
     try:
         fence, _, facts = first.perform(place.stack.name, [take, begin, look])
-        number = int(fence["fence"])
+        run = Run(hosts, int(fence["fence"]))
         with ThreadPoolExecutor(max(1, len(others))) as pool:
-            told = list(pool.map(lambda s: s.perform(place.stack.name, [begin, look], fence=number)[-1], others))
-    except HostError as error:
-        raise lease.refused(place.env.name, place.stack.name, error) from error
-    raw = dict(zip([first.host.name, *(s.host.name for s in others)], [facts, *told], strict=True))
-    seen = {name: HostFacts(name, value) for name, value in raw.items()}
-    run = Run(Open(place, hosts.sessions, hosts.about, seen, challenge), number)
-    outcome = "interrupted"
-    try:
+            told = list(pool.map(lambda s: s.perform(place.stack.name, [begin, look], fence=run.fence)[-1], others))
+        raw = dict(zip([first.host.name, *(s.host.name for s in others)], [facts, *told], strict=True))
+        seen = {name: HostFacts(name, value) for name, value in raw.items()}
+        run = Run(Open(place, hosts.sessions, hosts.about, seen, challenge), run.fence)
         yield run
         outcome = "done"
     except SlipwayError as error:
         outcome = f"failed: {error.what}"
+        if isinstance(error, HostError):
+            raise lease.refused(place.env.name, place.stack.name, error) from error
         raise
     finally:
-        run.on_every_host(Operation("run.end", "end", {"outcome": outcome}))
+        if run.fence:  # hosts on which it never began say so, and that is all
+            run.on_every_host(Operation("run.end", "end", {"outcome": outcome}))
 
 
 def carry_out(run: Run, plan: Plan, meta: dict[str, Any]) -> Outcome:
@@ -159,11 +159,15 @@ def _verifier(run: Run, plan: Plan, meta: dict[str, Any]) -> Iterator[Callable[[
         yield verify
 
 
+def policy(env: Environment) -> Operation:
+    """Return the operation that tells a host by which rules its timer stops and removes releases."""
+    rules = {"keep_warm": env.keep_warm, "keep_releases": env.keep_releases}
+    return Operation("policy.write", "note the policy", {"policy": rules})
+
+
 def _finish(run: Run, plan: Plan, entry: dict[str, Any]) -> None:
     env = run.hosts.place.env
-    drain = drain_limit(run.hosts.place.stack)
-    policy = {"keep_warm": env.keep_warm, "keep_releases": env.keep_releases, "drain": drain}
-    ops = [Operation("policy.write", "note the policy", {"policy": policy})]
+    ops = [policy(env)]
     if entry["outcome"] == "done":
         facts = {"verified": True, "failed": False}
         ops.insert(0, Operation("release.note", "mark as verified", {"release": plan.release, "facts": facts}))

@@ -34,7 +34,7 @@ CONNECT_WITHIN = 10
 
 # Keeps the agent for the host's timer, then runs it. The digest names it, so two versions never mix.
 _BOOT = """
-import os, sys
+import contextlib, os, sys
 digest, size = sys.stdin.buffer.readline().decode().split()
 data = sys.stdin.buffer.read(int(size))
 folder = os.environ.get("SLIPWAY_HOME", "/var/lib/slipway") + "/agent"
@@ -43,12 +43,13 @@ if not os.path.isdir(folder):
     print('{"event": "bare"}', flush=True)
     sys.exit(0)
 if not os.path.exists(path):
-    for old in os.listdir(folder):
-        if old.endswith(".pyz") and old != "current.pyz": os.unlink(folder + "/" + old)
-    for name in (path, folder + "/current.pyz"):
+    for name in (folder + "/current.pyz", path):
         new = name + ".%d" % os.getpid()
         with open(new, "wb") as f: f.write(data)
         os.replace(new, name)
+    for old in os.listdir(folder):
+        if ".pyz" in old and folder + "/" + old not in (path, folder + "/current.pyz"):
+            with contextlib.suppress(FileNotFoundError): os.unlink(folder + "/" + old)
 sys.path.insert(0, path)
 from slipway.agent.session import Session
 print('{"event": "ready"}', flush=True)

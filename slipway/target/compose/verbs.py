@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import cast, get_args
 
-from slipway.errors import BadInput
+from slipway.errors import BadInput, SlipwayError
 from slipway.host.verify import Suite
 from slipway.image import build as images
 from slipway.image.registry import RegistryClient
@@ -159,10 +159,17 @@ def accessory_apply(env: str, stack: str | None, *, plan_only: bool, yes: bool) 
                 return
             deploying.serve_official_images(place)
             began = time.monotonic()
-            execute(plan, hosts.sessions, run.fence, receiving=run.receiving)
-            took = time.monotonic() - began
-            entry = {"verb": "accessory.apply", "by": request.by, "outcome": "done", "seconds": round(took, 2)}
-            run.on_every_host(Operation("ledger.add", "write the ledger", {"entry": entry}))
+            entry = {"verb": "accessory.apply", "by": request.by, "run": run.fence, "outcome": "interrupted"}
+            try:
+                execute(plan, hosts.sessions, run.fence, receiving=run.receiving)
+                entry["outcome"] = "done"
+            except SlipwayError as error:
+                entry |= {"outcome": f"failed: {error.what}", "exit_code": error.exit_code}
+                raise
+            finally:
+                took = time.monotonic() - began
+                entry["seconds"] = round(took, 2)
+                run.on_every_host(Operation("ledger.add", "write the ledger", {"entry": entry}))
         yield f"applied; what changed was away for at most {took:.1f} s"
 
 

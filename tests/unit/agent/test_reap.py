@@ -19,7 +19,7 @@ def ago(seconds: float) -> str:
 
 
 def policy(home: StackHome, **changes: Any) -> None:
-    write_json(home.policy, {"keep_warm": 3600.0, "keep_releases": 2, "drain": 600.0, **changes})
+    write_json(home.policy, {"keep_warm": 3600.0, "keep_releases": 2, **changes})
 
 
 def release(home: StackHome, played: Played, name: str, **facts: Any) -> None:
@@ -60,7 +60,9 @@ def test_what_stops_is_not_killed_by_its_removal(home: StackHome, played: Played
     played.live = "r3"
     reap.reap(home)
     orders = [(m, p) for m, p in played.calls if p.startswith("/containers/id0")]
-    assert orders == [("POST", "/containers/id0/stop"), ("DELETE", "/containers/id0")]
+    assert orders == [("POST", "/containers/id0/kill"), ("DELETE", "/containers/id0")], (
+        "its stop signal, and when it ended"
+    )
     assert set(home.known()) == {"r2", "r3"}
 
 
@@ -75,10 +77,10 @@ def test_not_warm_for_ever(home: StackHome, played: Played) -> None:
 
 
 def test_open_requests_are_waited_for_up_to_the_limit(home: StackHome, played: Played) -> None:
-    policy(home, drain=150.0)
-    release(home, played, "r1", deactivated_at=ago(200))
-    release(home, played, "r2", deactivated_at=ago(100))
-    release(home, played, "r3", deactivated_at=ago(50))
+    policy(home)
+    release(home, played, "r1", deactivated_at=ago(200), drain=150.0)
+    release(home, played, "r2", deactivated_at=ago(100), drain=150.0)
+    release(home, played, "r3", deactivated_at=ago(50), drain=150.0)
     release(home, played, "r4")
     played.live, played.open = "r4", {"r1": 1, "r2": 1}
     reap.reap(home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,9 @@ class Host:
                 raise self.fails[operation.kind]
             self.done.append(operation.kind)
         return [{"kind": o.kind} for o in operations]
+
+    def close(self) -> None:
+        self.fails["lost"] = SlipwayError("it was closed")
 
     def receives(self, plan_: Plan) -> set[str] | None:
         if "lost" in self.fails:
@@ -185,6 +189,23 @@ def test_one_of_two_hosts_fails_and_both_are_undone() -> None:
         run(plan(hosts=("app1", "app2")), {"app1": good, "app2": bad})
     assert good.done == ["pull", "up", "remove"]
     assert bad.done == ["pull", "remove"]
+
+
+def test_a_host_that_cannot_go_back_is_told() -> None:
+    """It has no record of the earlier release: exit 4 would say that all is as before."""
+    hosts = {"app1": Host(smoke=SlipwayError("500")), "app2": Host()}
+    both = plan(hosts=tuple(hosts))
+    one_way = replace(both, revert=(phase("Back", "back", switched=True),))
+    with pytest.raises(NeedsPerson, match="not every host could go back to old") as caught:
+        run(one_way, hosts)
+    assert caught.value.serves == "app1: old, app2: new"
+
+
+def test_what_has_no_second_beside_it_is_felt() -> None:
+    phases = (replace(phase("Apply accessories", "apply"), felt=True),)
+    only = Plan("accessory.apply", "here", "probe", "old", "old", (), phases)
+    with pytest.raises(NeedsPerson, match="may fail until that is mended"):
+        run(only, {"app1": Host(apply=SlipwayError("store was not healthy"))})
 
 
 def test_hosts_work_side_by_side() -> None:

@@ -183,7 +183,7 @@ def test_too_many_that_drain(tmp_path: Path, cut: bool, limit: float) -> None:
     """With two places, and the live one about to drain, the oldest of two is waited for; `--cut` does not wait."""
     request, one = serving(tmp_path)
     old = [
-        values.recorded(request, values.release(request, v), deactivated_run=run)
+        values.recorded(request, values.release(request, v), deactivated_run=run, drain=120.0)
         for v, run in (("newer", 12), ("oldest", 7))
     ]
     busy = {**values.serving(request, one).router, "open": {o["id"]: 3 for o in old}}
