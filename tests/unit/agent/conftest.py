@@ -15,7 +15,6 @@ import pytest
 from slipway.agent import engine, reap, router, state
 from slipway.agent.state import StackHome
 
-
 BROKEN_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
 BROKEN_CHUNKS = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n{"status": "go"}\n\r\n20\r\n{"sta'
 NOT_HTTP = b"\x15\x03\x03\x00\x02\x02\x16"
