@@ -59,7 +59,10 @@ def _request(
         payload = None if body is None else json.dumps(body)
         connection.request(method, "/v1.41" + path, payload, {"Content-Type": "application/json", **(headers or {})})
         yield connection.getresponse()
-    except OSError as error:
+    except (
+        OSError,
+        http.client.HTTPException,
+    ) as error:  # an engine that restarts breaks off in the middle of an answer
         raise OperationFailed("the Docker Engine does not answer", f"{SOCKET}: {error}") from error
     finally:
         connection.close()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import time
 from typing import Any
 
 from . import engine, proxy, reap, router
@@ -30,9 +28,6 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
     found = engine.containers(slipway_stack=home.stack)
     return {
         **about(home),
-        "time": time.time(),
-        "engine": engine.api("GET", "/version")["Version"],
-        "disk_free_mb": int(os.statvfs(HOME).f_bavail * os.statvfs(HOME).f_frsize / 1e6),
         "releases": {
             r: {**home.meta(r), "secrets": _secrets(home, r, found, challenge, secrets)} for r in home.known()
         },

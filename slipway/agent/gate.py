@@ -105,8 +105,8 @@ def _probe(container: dict[str, Any], service: dict[str, Any]) -> str:
         answer = connection.getresponse()
         body = answer.read(2000).decode(errors="replace").strip()
         return f"{answer.status} {body}" if answer.status != 200 else "200"
-    except OSError as error:
-        return f"no answer: {error}"
+    except (OSError, http.client.HTTPException) as error:  # another protocol's port, or one that breaks off
+        return f"no answer: {error or type(error).__name__}"
     finally:
         connection.close()
 

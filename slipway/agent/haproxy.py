@@ -54,7 +54,7 @@ frontend port-{port}
     http-request set-var(txn.request_id) req.hdr(X-Request-ID)
     http-request set-var(txn.request_id) uuid() unless {{ req.hdr(X-Request-ID) -m found }}
     http-request set-header X-Request-ID %[var(txn.request_id)]
-    http-request set-header X-Forwarded-Proto http unless {{ ssl_fc }}
+    http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
     option forwardfor
 """

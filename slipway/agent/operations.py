@@ -54,10 +54,10 @@ def _end(context: Context, home: StackHome, outcome: str) -> Result:
     context.end(home, outcome)
     # What is left to do is this host's own affair: old releases drain and stop after the deploy has returned.
     pyz = HOME / "agent" / "current.pyz"
-    log = (HOME / "agent" / "reap.log").open("a")
-    subprocess.Popen(
-        [sys.executable, str(pyz), "reap"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-    )
+    with reap.LOG.open("a") as log:
+        subprocess.Popen(
+            [sys.executable, str(pyz), "reap"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     return {}
 
 

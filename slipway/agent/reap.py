@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -20,9 +21,15 @@ from . import engine, proxy, router, start
 from .failure import OperationFailed
 from .state import HOME, StackHome, now, read_json, remove
 
+LOG = HOME / "agent" / "reap.log"
+"""What the tidying after a run has to say; the timer's is in the host's journal."""
+_LOG_SIZE = 1_000_000
+
 
 def reap_all() -> None:
     """Tidy every stack of this host; what goes wrong with one is logged and keeps nobody from the others."""
+    if LOG.exists() and LOG.stat().st_size > _LOG_SIZE:
+        os.truncate(LOG, 0)  # all who write append: they go on
     for folder in sorted((HOME / "stacks").glob("*")):
         try:
             reap(StackHome(folder.name))

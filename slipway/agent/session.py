@@ -84,6 +84,10 @@ class Session:
             except OperationFailed as failure:
                 self.send({**head, "event": "failed", **vars(failure)})
                 break
+            except OSError as error:  # a full disk, a file of somebody else: the host's trouble, and no bug
+                what = (error.strerror or str(error) or type(error).__name__).lower()
+                self.send({**head, "event": "failed", "what": what, "seen": str(error.filename or "")})
+                break
             except Exception as error:
                 seen = traceback.format_exc(limit=-4)
                 self.send(

@@ -39,8 +39,9 @@ def _one(test: dict[str, Any], port: int, domain: str | None, release: str) -> N
         connection.request(test["method"], test["path"], body, headers)
         answer = connection.getresponse()
         text = answer.read(200_000).decode(errors="replace")
-    except OSError as error:
-        raise OperationFailed(f"smoke test {test['name']!r} got no answer", f"{request}: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        seen = f"{request}: {error or type(error).__name__}"
+        raise OperationFailed(f"smoke test {test['name']!r} got no answer", seen) from error
     finally:
         connection.close()
     wrong = _differences(test, answer.status, text)

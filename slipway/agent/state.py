@@ -29,12 +29,23 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(t)) + f".{int(t * 1000) % 1000:03d}Z"
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have an OSError tell the file: a full disk shows at a descriptor, which has no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
+
+
 def write(path: Path, text: str, mode: int = 0o640) -> None:
     """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with _naming(path), os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(text.encode())
             file.flush()
@@ -76,7 +87,8 @@ def append_line(path: Path, value: dict[str, Any]) -> None:
         # A crash may have cut the last line short: ours starts on a line of its own.
         size = os.fstat(descriptor).st_size
         cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (("\n" if cut else "") + json.dumps(value, sort_keys=True) + "\n").encode())
+        with _naming(path):
+            os.write(descriptor, (("\n" if cut else "") + json.dumps(value, sort_keys=True) + "\n").encode())
     finally:
         os.close(descriptor)
 

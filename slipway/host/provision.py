@@ -6,10 +6,8 @@ import importlib.util
 import json
 import sys
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import report
@@ -20,10 +18,7 @@ from slipway.host.inventory import ANSIBLE, digest, internal_ports, inventory, v
 from slipway.process import Completed, run
 from slipway.settings.model import Environment
 
-__all__ = ["MARKER", "ProvisionResult", "digest", "internal_ports", "preview", "provision", "variables"]
-
-MARKER = "/var/lib/slipway/provisioned.json"
-"""File on a host that says what it was provisioned with: {"digest": ...}, see `digest`."""
+__all__ = ["ProvisionResult", "digest", "internal_ports", "preview", "provision", "variables"]
 
 _STATE = ANSIBLE.parent / ".slipway" / "ansible"
 
@@ -32,15 +27,7 @@ _STATE = ANSIBLE.parent / ".slipway" / "ansible"
 class ProvisionResult:
     """What provisioning changed, or would change."""
 
-    hosts: tuple[str, ...]
     changes: tuple[Change, ...] = ()
-    notes: dict[str, list[str]] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def changed(self) -> dict[str, int]:
-        """How many tasks changed each host."""
-        return dict.fromkeys(self.hosts, 0) | Counter(change.host for change in self.changes)
 
     @property
     def total(self) -> int:
@@ -72,9 +59,7 @@ def provision(
         SlipwayError: a host cannot be reached, or a task failed.
     """
     _refuse_one_user_for_both(env)
-    started = time.monotonic()
-    hosts = tuple(host.name for host in env.hosts)
-    title = f"{'Compare' if check else 'Provision'} {', '.join(hosts)}"
+    title = f"{'Compare' if check else 'Provision'} {', '.join(host.name for host in env.hosts)}"
     with report.step(title) as step, tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         events = Events(say=step.say)
         path, config = Path(folder) / "inventory.json", Path(folder) / "ssh_config"
@@ -82,7 +67,7 @@ def provision(
         path.write_text(json.dumps(inventory(env, ports, key_file=key_file, ssh_config=config)))
         completed = _run(path, events, check=check)
         _judge(env, events, completed, known_hosts)
-        result = ProvisionResult(hosts, tuple(events.changes), events.notes, time.monotonic() - started)
+        result = ProvisionResult(tuple(events.changes))
         step.done(_outcome(result, check=check))
     for note, names in events.notes.items():
         report.say(f"  {', '.join(sorted(names))}: {note}")

@@ -24,7 +24,6 @@ from slipway.process import Completed, run
 from slipway.settings.model import Environment, Host
 
 Suite = Literal["provision", "migrate", "deploy", "rollback"]
-SUITES: tuple[Suite, ...] = ("provision", "migrate", "deploy", "rollback")
 
 _ROOT = Path(__file__).parents[2]
 _TESTS = _ROOT / "tests" / "verify"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,8 +49,7 @@ def _login(host: str, user: str | None, password: str | None) -> Iterator[dict[s
     from slipway.lab import engine, places
 
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    with tempfile.TemporaryDirectory(prefix="slipway-login-") as name:  # mode 0700
-        folder = Path(name)
+    with _folder() as folder:
         auth = base64.b64encode(f"{user}:{password}".encode()).decode()
         config: dict[str, Any] = {"auths": {host: {"auth": auth}}}
         if not engine.by_sudo() and (own / "contexts").is_dir():
@@ -55,7 +57,36 @@ def _login(host: str, user: str | None, password: str | None) -> Iterator[dict[s
             (folder / "contexts").symlink_to((own / "contexts").resolve())
             config |= {k: v for k, v in _read(own / "config.json").items() if k == "currentContext"}
         places.write(folder / "config.json", json.dumps(config))
-        yield {"DOCKER_CONFIG": name}
+        yield {"DOCKER_CONFIG": str(folder)}
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Give a folder (mode 0700) for the block; first remove those of pushes that were killed before they could."""
+    from slipway.lab import places
+
+    logins = places.private(places.home() / "login")
+    with places.lock("login"):  # a folder that is not locked yet is nobody's to remove
+        for left in logins.iterdir():
+            _remove_if_left(left)
+        folder = Path(tempfile.mkdtemp(dir=logins))
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # freed with the process, however that ends
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _remove_if_left(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # gone by now, or locked: its push goes on
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        finally:
+            os.close(handle)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,15 +25,3 @@ def digest(registry: str, repository: str, tag: str) -> str | None:
         return None
     finally:
         connection.close()
-
-
-def answers(registry: str) -> bool:
-    """Tell whether the registry at `host:port` answers."""
-    connection = http.client.HTTPConnection(registry, timeout=2)
-    try:
-        connection.request("GET", "/v2/")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -115,6 +115,37 @@ def test_drift_of_a_host_is_found_and_repaired(probe: Site) -> None:
     visitor.happy()
 
 
+def offered(site: Site) -> str:
+    """Return how the sshd that runs lets people log in, by its own words."""
+    options = [
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        "-o",
+        "PreferredAuthentications=none",
+    ]
+    return site.on("sh", "-c", f"ssh {' '.join(options)} nobody@127.0.0.1 true 2>&1 | tail -1; true")
+
+
+def test_settings_that_a_killed_provisioning_wrote_and_never_loaded(probe: Site) -> None:
+    """The files are right, as the run left them; the daemons still have what was before. The next provisioning loads them."""
+    for name in ("ssh", "engine"):
+        probe.on("sh", "-c", BROKEN[name][0])
+    probe.on(
+        "sed", "-i", "s/^PasswordAuthentication yes/PasswordAuthentication no/", "/etc/ssh/sshd_config.d/0-slipway.conf"
+    )
+    probe.on("sed", "-i", 's/"live-restore": false/"live-restore": true/', "/etc/docker/daemon.json")
+    assert "password" in offered(probe)
+    with probe.visitor() as visitor:
+        done = probe.inv("provision").ok()
+    visitor.happy()
+    assert "nothing changed" not in done.out
+    assert "(publickey)" in offered(probe)
+    assert probe.on("docker", "info", "--format", "{{.LiveRestoreEnabled}}").strip() == "true"
+    assert "nothing changed" in probe.inv("provision").ok().out
+
+
 def test_ssh_settings_that_others_bring(probe: Site) -> None:
     """What a cloud image brings does not win; what wins all the same is found, by the next provisioning too."""
     folder = "/etc/ssh/sshd_config.d"

@@ -74,7 +74,7 @@ def facts(host: str = "app1", **changes: Any) -> HostFacts:
     """Return the facts of a provisioned host on which nothing was deployed yet, but for `changes`."""
     router = {"answers": False, "shares": {}, "weights": {}, "open": {}, "ports": []}
     raw = {
-        "time": 0.0, "engine": "26.1", "provisioned": {"digest": "x"}, "disk_free_mb": 9000, "releases": {}, "containers": [],
+        "provisioned": {"digest": "x"}, "releases": {}, "containers": [],
         "accessories": None, "router": router, "environment": None, "unfinished": None, "leftovers": [], "ledger": [], "fence": 0,
         "lease": None,        "frozen": None,
     }  # fmt: skip

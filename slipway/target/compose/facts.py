@@ -103,11 +103,6 @@ class HostFacts:
         }
         return sorted((r for r in known if r != live and known[r] < before), key=lambda r: known[r], reverse=True)
 
-    def left(self) -> str | None:
-        """Return the release that was live last before the live one."""
-        left = {r: m["deactivated_at"] for r, m in self.releases.items() if m.get("deactivated_at")}
-        return max(left, key=lambda r: left[r], default=None)
-
 
 def live_release(facts: Mapping[str, HostFacts]) -> str | None:
     """Return the release that serves on the hosts: the one that most of them send traffic to, the first host's in a tie."""

@@ -167,10 +167,26 @@ class HostSession:
                 todo = f"{add} (ssh-keyscan -p {self.host.port} {self.host.address} shows it)"
                 raise BadInput("the host key is unknown", where=where, seen=str(error), todo=todo) from error
             raise SlipwayError("SSH failed", where=where, seen=str(error)) from error
-        except (OSError, socket.gaierror) as error:
-            raise SlipwayError("the host can't be reached over SSH", where=where, seen=str(error)) from error
+        except (OSError, EOFError) as error:  # EOFError: it was closed during the handshake
+            raise SlipwayError(
+                "the host can't be reached over SSH", where=where, seen=str(error) or "it closed the connection"
+            ) from error
 
     def _start_agent(self) -> None:
+        import paramiko
+
+        try:
+            self._open_channel()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            seen = str(error) or "the connection was closed"
+            raise SlipwayError("the agent can't be started over SSH", where=self.host.name, seen=seen) from error
+        event = self._read().get("event")
+        if event == "bare":
+            raise LoginRefused("the host has not been provisioned", where=self.host.name)
+        threading.Thread(target=self._ping, daemon=True).start()
+
+    def _open_channel(self) -> None:
+        """Open a channel, start the agent's first lines there, and send the agent."""
         data = agent_zip()
         channel = self._connection.transport.open_session()
         channel.settimeout(SILENCE)
@@ -179,10 +195,6 @@ class HostSession:
         self._output = channel.makefile("r", 65536)
         self._errors = channel.makefile_stderr("r")
         self._send_raw(f"{hashlib.sha256(data).hexdigest()[:16]} {len(data)}\n".encode() + data)
-        event = self._read().get("event")
-        if event == "bare":
-            raise LoginRefused("the host has not been provisioned", where=self.host.name)
-        threading.Thread(target=self._ping, daemon=True).start()
 
     def _send_raw(self, data: bytes) -> None:
         with self._lock:

@@ -33,9 +33,9 @@ class Clients(Protocol):
 NEXT = ("same", "another", "rollback")
 """What is run after a kill, in turns: the same command, a deploy of another version, a rollback."""
 DRIFT = (
-    "systemctl disable --quiet --now slipway-reap.timer; chmod 0777 /var/lib/slipway/stacks;"
-    " sed -i s/^PasswordAuthentication.no/PasswordAuthentication\\ yes/ /etc/ssh/sshd_config.d/00-slipway.conf;"
-    " nft add rule inet slipway input tcp dport 9999 accept; systemctl reload ssh"
+    "systemctl disable --quiet --now slipway-reap.timer && chmod 0777 /var/lib/slipway/stacks &&"
+    " sed -i s/^PasswordAuthentication.no/PasswordAuthentication\\ yes/ /etc/ssh/sshd_config.d/0-slipway.conf &&"
+    " nft add rule inet slipway input tcp dport 9999 accept && systemctl reload ssh"
 )
 """What somebody changed on a host by hand, so that provisioning has something to do in several roles."""
 

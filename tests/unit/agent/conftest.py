@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,30 @@ import pytest
 
 from slipway.agent import engine, reap, router, state
 from slipway.agent.state import StackHome
+
+BROKEN_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
+BROKEN_CHUNKS = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n{"status": "go"}\n\r\n20\r\n{"sta'
+NOT_HTTP = b"\x15\x03\x03\x00\x02\x02\x16"
+
+
+@contextlib.contextmanager
+def answering(answer: bytes, family: int = socket.AF_INET, at: Any = ("127.0.0.1", 0)) -> Iterator[Any]:
+    """Serve these bytes to whoever asks, and close. Yields the address."""
+    with socket.socket(family) as server:
+        server.bind(at)
+        server.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # closed: the end
+                while True:
+                    client, _ = server.accept()
+                    with client, contextlib.suppress(OSError):
+                        client.recv(65536)
+                        client.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()
+        server.shutdown(socket.SHUT_RDWR)
 
 
 class Played:

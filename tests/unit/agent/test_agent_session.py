@@ -85,6 +85,17 @@ def test_a_bug_is_told_and_does_not_end_the_session(agents: list[Agent]) -> None
     assert agents[0].ask(note("v1"))[0]["event"] == "done"
 
 
+def test_a_full_disk_is_no_bug(agents: list[Agent], tmp_path: Path) -> None:
+    ledger = tmp_path / "home/stacks/probe/ledger.jsonl"
+    ledger.parent.mkdir(parents=True)
+    ledger.symlink_to("/dev/full")
+    (answer,) = agents[0].ask({"kind": "ledger.add", "entry": {"verb": "deploy"}})
+    assert answer["event"] == "failed"
+    assert (answer["what"], answer["seen"]) == ("no space left on device", str(ledger))
+    assert "bug" not in answer
+    assert agents[0].ask(note("v1"))[0]["event"] == "done"
+
+
 def test_the_lease_falls_with_the_connection(agents: list[Agent]) -> None:
     one, two = agents
     assert one.ask(TAKE)[0]["result"] == {"fence": 1}

@@ -12,6 +12,7 @@ import pytest
 
 from slipway.agent import engine, gate
 from slipway.agent.failure import OperationFailed
+from tests.unit.agent.conftest import NOT_HTTP, answering
 
 
 class Ready(BaseHTTPRequestHandler):
@@ -85,6 +86,12 @@ def test_without_any_check_two_seconds_of_running() -> None:
     assert wait([container(age=5)], service())
     with pytest.raises(OperationFailed, match="not healthy"):
         wait([container(age=0)], service(within=0.2))
+
+
+def test_a_port_that_does_not_speak_http() -> None:
+    with answering(NOT_HTTP) as (_, port), pytest.raises(OperationFailed, match="not healthy") as caught:
+        wait([container()], service(port, "/ready", within=0.2))
+    assert "no answer" in caught.value.seen
 
 
 def test_a_replica_that_is_not_there_yet(port: int) -> None:

@@ -86,6 +86,12 @@ def test_what_is_not_idempotent_is_not_sent_twice() -> None:
     assert "http-request disable-l7-retry unless { method GET HEAD OPTIONS }" in haproxy.render([stack()])
 
 
+def test_what_a_proxy_in_front_says_of_tls_is_handed_on() -> None:
+    lines = section(haproxy.render([stack()]), "frontend port-80")
+    setting = "http-request set-header X-Forwarded-Proto http unless { req.hdr(X-Forwarded-Proto) -m found }"
+    assert [line for line in lines if "X-Forwarded-Proto" in line] == [setting]
+
+
 def test_the_same_stacks_make_the_same_file() -> None:
     one, two = stack("a"), stack("b")
     assert haproxy.render([one, two]) == haproxy.render([two, one])

@@ -12,6 +12,7 @@ import pytest
 
 from slipway.agent import smoke
 from slipway.agent.failure import OperationFailed
+from tests.unit.agent.conftest import BROKEN_CHUNKS, NOT_HTTP, answering
 
 
 class Scores(BaseHTTPRequestHandler):
@@ -87,3 +88,9 @@ def test_an_answer_of_another_release(port: int) -> None:
 def test_no_answer() -> None:
     with pytest.raises(OperationFailed, match="got no answer"):
         smoke.run([test()], 1, None, "v1-abc")
+
+
+@pytest.mark.parametrize("answer", [NOT_HTTP, BROKEN_CHUNKS])
+def test_no_whole_answer(answer: bytes) -> None:
+    with answering(answer) as (_, port), pytest.raises(OperationFailed, match="got no answer"):
+        smoke.run([test()], port, None, "v1-abc")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import get_args
 
-from slipway.host.verify import SUITES, Finding, VerifyResult, _outcome, complete, merge
+from slipway.host.verify import Finding, Suite, VerifyResult, _outcome, complete, merge
 from slipway.settings.model import Environment, Host, StackEntry
 
 ROOT = Path(__file__).parents[3]
@@ -49,7 +50,7 @@ def test_given_facts_win() -> None:
 
 
 def test_every_step_has_a_suite() -> None:
-    for step in SUITES:
+    for step in get_args(Suite):
         assert list((ROOT / "tests/verify" / step).glob("test_*.py")), step
 
 

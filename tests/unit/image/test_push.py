@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import SlipwayError
-from slipway.image.push import push
+from slipway.image.push import _folder, push
 from slipway.image.registry import RegistryClient
 from slipway.lab import engine, machine, places
 from slipway.settings.model import Registry
@@ -65,6 +65,16 @@ def test_the_registrys_credentials_are_docker_configuration_for_this_call(notes:
     assert said == ["push layer: Pushed"]
     folder = dict(line.partition("=")[::2] for line in (notes / "env").read_text().splitlines())["DOCKER_CONFIG"]
     assert not Path(folder).exists(), "nothing stays"
+
+
+def test_a_killed_push_leaves_credentials_no_longer_than_until_the_next(notes: Path) -> None:
+    """What a push that goes on has in hand stays."""
+    with _folder() as living:
+        killed = places.home() / "login/killed"
+        places.write(killed / "config.json", "secret")
+        pushed()
+        assert list((places.home() / "login").iterdir()) == [living]
+    assert not living.exists()
 
 
 def test_no_word_shows_them(notes: Path) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import paramiko
 import pytest
 
+from slipway.errors import SlipwayError
 from slipway.plan.operation import Operation
 from slipway.settings.model import Host
 from slipway.target.compose.session import Access, HostError, HostSession, agent_zip
@@ -72,6 +77,40 @@ def test_a_connection_that_is_lost() -> None:
         made.perform("probe", [Operation("release.up", "start web")])
     assert caught.value.lost
     assert "the agent broke" in caught.value.seen
+
+
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.9\r\n"])
+def test_a_server_that_closes_during_the_handshake(says: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.sendall(says)
+                client.recv(1 if says else 1000)
+
+        threading.Thread(target=serve, daemon=True).start()
+        host = Host(name="app1", address="127.0.0.1", port=server.getsockname()[1])
+        with pytest.raises(SlipwayError, match="SSH") as caught, HostSession(host, Access(None, tmp_path / "none")):
+            pass
+    assert "app1" in caught.value.where
+    assert caught.value.seen
+
+
+@pytest.mark.parametrize("refusal", [paramiko.SSHException("Channel closed."), EOFError(), OSError("Socket is closed")])
+def test_a_server_that_opens_no_session(refusal: Exception) -> None:
+    """As sshd at its limit of sessions, or one that goes down right now."""
+
+    class Transport:
+        def open_session(self) -> None:
+            raise refusal
+
+    made = HostSession(Host(name="app1", address="192.0.2.1"), Access(None, Path("/nowhere")))
+    made._connection = SimpleNamespace(transport=Transport())
+    with pytest.raises(SlipwayError, match="the agent can't be started") as caught:
+        made._start_agent()
+    assert caught.value.where == "app1"
+    assert caught.value.seen
 
 
 def test_the_agent_is_one_archive_of_the_standard_library() -> None:
