@@ -118,6 +118,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def handle_error(self, request, client_address):
+        """A client, or the router, that closes its connection is nothing to tell: tests read this log."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def finish(server):
     """Take no more connections, finish what is being answered, and leave; idle connections are nobody's business."""
