@@ -146,6 +146,19 @@ def test_settings_that_a_killed_provisioning_wrote_and_never_loaded(probe: Site)
     assert "nothing changed" in probe.inv("provision").ok().out
 
 
+def test_an_engine_that_a_killed_provisioning_never_restarted(probe: Site) -> None:
+    """Logging is what a reload does not load. Containers outlive the restart, even where they would not have before."""
+    probe.on("sh", "-c", BROKEN["engine"][0])
+    probe.on("sed", "-i", 's/"live-restore": false/"live-restore": true/', "/etc/docker/daemon.json")
+    probe.on("touch", "/run/slipway-restart-engine")
+    pid, before = probe.on("cat", "/run/docker.pid"), probe.containers()
+    probe.inv("provision").ok()
+    assert probe.on("cat", "/run/docker.pid") != pid
+    assert {n: c["started"] for n, c in probe.containers().items()} == {n: c["started"] for n, c in before.items()}
+    assert "nothing changed" in probe.inv("provision").ok().out
+    assert probe.status()["healthy"]
+
+
 def test_ssh_settings_that_others_bring(probe: Site) -> None:
     """What a cloud image brings does not win; what wins all the same is found, by the next provisioning too."""
     folder = "/etc/ssh/sshd_config.d"
