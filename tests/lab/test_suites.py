@@ -151,10 +151,15 @@ def test_an_engine_that_a_killed_provisioning_never_restarted(probe: Site) -> No
     probe.on("sh", "-c", BROKEN["engine"][0])
     probe.on("sed", "-i", 's/"live-restore": false/"live-restore": true/', "/etc/docker/daemon.json")
     probe.on("touch", "/run/slipway-restart-engine")
-    pid, before = probe.on("cat", "/run/docker.pid"), probe.containers()
+
+    def started() -> dict[str, str]:
+        """Without `tick`: it ends by itself when the store's name is not found, as while the engine is away."""
+        return {n: c["started"] for n, c in probe.containers().items() if c["service"] != "tick"}
+
+    pid, before = probe.on("cat", "/run/docker.pid"), started()
     probe.inv("provision").ok()
     assert probe.on("cat", "/run/docker.pid") != pid
-    assert {n: c["started"] for n, c in probe.containers().items()} == {n: c["started"] for n, c in before.items()}
+    assert started() == before
     assert "nothing changed" in probe.inv("provision").ok().out
     assert probe.status()["healthy"]
 
