@@ -35,7 +35,7 @@ class Scenario:
         name: in words.
         make: makes it while a deploy goes on.
         code: the deploy's exit code.
-        says: words of its message.
+        says: words of its message; `|` stands between those of which one will do.
         within: seconds in which it is noticed: the deploy has ended by then.
         outage: seconds for which nothing serves, by the nature of the fault: requests may fail then, and only then.
         short: it is part of the short form, which has no need of what tests/lab/test_failures.py tests anyway.
@@ -139,6 +139,7 @@ def _clock(hours: int, arena: Arena) -> Seen:
 
 
 _GATE = "Start and wait for health (phase 1)"
+_GONE = ("the connection to the host was lost|the Docker Engine does not answer",)
 _FULL = ("o space left on device",)
 
 SCENARIOS = (
@@ -159,7 +160,7 @@ SCENARIOS = (
     Scenario("HAProxy killed", lambda a: _in_the_gate(a, outages.kill_router), outage=4, short=True),
     Scenario("Postgres restarted", lambda a: _in_the_gate(a, outages.restart_database), short=True),
     Scenario(
-        "host rebooted in mid-deploy", _reboot, 1, ("the connection to the host was lost",), 10, 40
+        "host rebooted in mid-deploy", _reboot, 1, _GONE, 10, 40
     ),
     Scenario("connection cut for 8 s", lambda a: _in_the_gate(a, functools.partial(outages.cut_for, seconds=8))),
     Scenario("connection cut", _cut_off, 1, ("the connection to the host was lost",), 32),

@@ -143,6 +143,9 @@ def tick():
 
 
 if MODE == "slow":
+    signal.signal(
+        signal.SIGTERM, lambda *_: os._exit(0)
+    )  # the first process of a container would not hear it otherwise
     time.sleep(BEHAVIOUR["after"])
 if MODE == "crash":
     print("loading the model")
