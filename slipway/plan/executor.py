@@ -143,6 +143,7 @@ def _recover(
     if phase.felt:
         return NeedsPerson(f"{error.what}; what needs it may fail until that is mended", **told)
     mended = type(error).__new__(type(error))
+    vars(mended).update(vars(error))
     SlipwayError.__init__(mended, error.what, serves=words(now), **told)
     mended.exit_code = 2 if getattr(error, "bad_input", False) else error.exit_code
     return mended

@@ -94,10 +94,13 @@ def begun(hosts: Open, verb: str) -> Iterator[Run]:
     first, *others = (hosts.sessions[h.name] for h in place.env.hosts)
     run, outcome = Run(hosts, 0), "interrupted"
     try:
-        fence, _, facts = first.perform(place.stack.name, [take, begin, look])
-        run = Run(hosts, int(fence["fence"]))
-        with ThreadPoolExecutor(max(1, len(others))) as pool:
-            told = list(pool.map(lambda s: s.perform(place.stack.name, [begin, look], fence=run.fence)[-1], others))
+        try:
+            fence, _, facts = first.perform(place.stack.name, [take, begin, look])
+            run = Run(hosts, int(fence["fence"]))
+            with ThreadPoolExecutor(max(1, len(others))) as pool:
+                told = list(pool.map(lambda s: s.perform(place.stack.name, [begin, look], fence=run.fence)[-1], others))
+        except HostError as error:
+            raise lease.refused(place.env.name, place.stack.name, error) from error
         raw = dict(zip([first.host.name, *(s.host.name for s in others)], [facts, *told], strict=True))
         seen = {name: HostFacts(name, value) for name, value in raw.items()}
         run = Run(Open(place, hosts.sessions, hosts.about, seen, challenge), run.fence)
@@ -105,8 +108,6 @@ def begun(hosts: Open, verb: str) -> Iterator[Run]:
         outcome = "done"
     except SlipwayError as error:
         outcome = f"failed: {error.what}"
-        if isinstance(error, HostError):
-            raise lease.refused(place.env.name, place.stack.name, error) from error
         raise
     finally:
         if run.fence:  # hosts on which it never began say so, and that is all
