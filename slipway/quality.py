@@ -13,6 +13,9 @@ from slipway import report
 from slipway.process import Completed, run
 from slipway.settings.load import root
 
+_PROCESSES = 4
+"""Most processes that tests run in, however many processors there are: each has labs of its own."""
+
 
 def test(*, fast: bool, only: str, yes: bool) -> int:
     """Run pytest on the unit tests, and unless `fast` on real hosts in labs of its own. Return pytest's exit code.
@@ -28,7 +31,8 @@ def test(*, fast: bool, only: str, yes: bool) -> int:
 
         engine.ensure(yes)
         folders.append("tests/lab")
-    argv = [sys.executable, "-m", "pytest", *folders, *(["-k", only] if only else [])]
+    processes = f"-n auto --maxprocesses {_PROCESSES} --dist loadgroup".split()  # tests/conftest.py makes the groups
+    argv = [sys.executable, "-m", "pytest", *folders, *processes, *(["-k", only] if only else [])]
     # pytest writes to the terminal itself: its closing line is the last one.
     return subprocess.call(argv, cwd=root(), env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""})
 

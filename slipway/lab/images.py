@@ -62,7 +62,7 @@ def ensure(name: str) -> str:
     """
     if _good(name):
         return name
-    with places.lock(f"image-{name}"):
+    with places.lock(f"image-{name}", among=places.of_user()):
         if _good(name):  # another process made it while we waited
             return name
         present = _present(name)

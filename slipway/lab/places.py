@@ -20,6 +20,12 @@ def home() -> Path:
     return private(CHECKOUT / ".slipway")
 
 
+def of_user() -> Path:
+    """Return the folder that all checkouts of this user share, as they share the engine and its images."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    return private((Path(cache) if cache else Path.home() / ".cache") / "slipway")
+
+
 def private(folder: Path) -> Path:
     """Make `folder` with mode 0700 if it is missing; return it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,15 +55,16 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def lock(name: str, *, wait: bool = True, remove: bool = False) -> Iterator[bool]:
+def lock(name: str, *, wait: bool = True, remove: bool = False, among: Path | None = None) -> Iterator[bool]:
     """Hold the checkout's lock `name`; it is freed with the process, however that ends. Yields whether it is held.
 
     Args:
         name: what is locked.
         wait: until others have freed it; else go on without it.
         remove: take the lock's file away at the end (what it was about is gone).
+        among: the folder whose lock it is (default: the checkout's own, `home()`).
     """
-    path = private(home() / "lock") / f"{name.replace('/', '_')}.lock"
+    path = private((among or home()) / "lock") / f"{name.replace('/', '_')}.lock"
     while True:
         with path.open("w") as file:
             try:

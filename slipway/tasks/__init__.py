@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from invoke import Context, Exit, Task
@@ -44,7 +46,8 @@ def task(*names: str, klass: type[Task[Any]] = Task, **more: str) -> Callable[[C
         def body(context: Context, *args: Any, **options: Any) -> None:
             env = environment(context, options["env"]) if "env" in options else None
             try:
-                code = function(context, *args, **options)
+                with _told_of_sigterm():
+                    code = function(context, *args, **options)
             except Exit:
                 raise
             except (Exception, KeyboardInterrupt) as error:
@@ -56,6 +59,20 @@ def task(*names: str, klass: type[Task[Any]] = Task, **more: str) -> Callable[[C
         return invoke_task(klass=klass, help={**{n: HELP[n] for n in names}, **more})(body)
 
     return decorate
+
+
+@contextlib.contextmanager
+def _told_of_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which a pipeline that is cancelled sends, end a task as Ctrl-C does: with a paragraph."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _failed(error: Exception | KeyboardInterrupt, env: str | None) -> Exit:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +50,19 @@ def raising(error: BaseException) -> Callable[[], object]:
         raise error
 
     return body
+
+
+def test_sigterm_ends_a_task_with_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(body) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("interrupted. Next: ")
+    assert "`inv deploy --env here` again" in said
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(
