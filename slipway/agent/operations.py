@@ -104,8 +104,8 @@ def _accessories(
 
 
 @operation("router.ensure")
-def _router(_: Context, home: StackHome, image: str, port: int, ports: list[int], remake: bool = False) -> Result:
-    made = proxy.ensure(image, port, ports, remake=remake)
+def _router(_: Context, home: StackHome, image: str, port: int) -> Result:
+    made = proxy.ensure(image, port)
     proxy.connect(home.stack)
     return {"made": made}
 
