@@ -43,9 +43,12 @@ def _set(container: dict[str, Any], shares: int) -> None:
 
 def _weight(container: dict[str, Any]) -> int | None:
     """Return the weight that a running container has on cgroup v2; None on v1, or where it does not run."""
-    pid = container["State"].get("Pid")
     try:
-        path = Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition("0::")[2]
-        return int((_CGROUP / path.lstrip("/") / "cpu.weight").read_text())
+        return int((_CGROUP / _group(container["State"]["Pid"]).lstrip("/") / "cpu.weight").read_text())
     except (OSError, ValueError):
         return None
+
+
+def _group(pid: int) -> str:
+    """Return the cgroup of a process on cgroup v2 (cgroups(7): the line that begins with `0::`)."""
+    return Path(f"/proc/{pid}/cgroup").read_text().strip().rpartition("0::")[2]
