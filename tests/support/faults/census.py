@@ -72,7 +72,8 @@ class Census:
             else:
                 well = c["release"] in self.known and c["state"] == "exited" and not c["job"]
             if not well:
-                found.append(f"container {c['name']} ({c['state']}, {c['shares']} CPU shares)")
+                little = " with the share of one that starts" if c["shares"] == weight.STARTING else ""
+                found.append(f"container {c['name']} ({c['state']}{little})")
         return found
 
     def _releases(self) -> list[str]:
