@@ -1,0 +1,1 @@
+"""A stack's data: the shape of its database."""
