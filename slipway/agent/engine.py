@@ -145,8 +145,7 @@ def folder_of_image(image: str, folder: str, stack: str) -> dict[str, str]:
     if made is None:
         raise OperationFailed("an image is not on this host", image)
     try:
-        config = (api("GET", f"/images/{quote(image, safe='/:@')}/json") or {}).get("Config") or {}
-        path = posixpath.join(config.get("WorkingDir") or "/", folder)
+        path = posixpath.join(_config(image).get("WorkingDir") or "/", folder)
         with _request("GET", f"/containers/{made['Id']}/archive?" + urlencode({"path": path})) as answer:
             data = answer.read()
             if answer.status >= 400:
@@ -160,6 +159,15 @@ def folder_of_image(image: str, folder: str, stack: str) -> dict[str, str]:
             if file:  # names begin with the folder's own
                 found[member.name.partition("/")[2]] = file.read().decode(errors="replace")
     return found
+
+
+def label(image: str, name: str) -> str:
+    """Return a label of an image on this host, "" where it has none."""
+    return str((_config(image).get("Labels") or {}).get(name, ""))
+
+
+def _config(image: str) -> dict[str, Any]:
+    return (api("GET", f"/images/{quote(image, safe='/:@')}/json") or {}).get("Config") or {}
 
 
 def has_image(reference: str) -> bool:

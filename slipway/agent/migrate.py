@@ -60,7 +60,6 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
     ran: list[schema.Migration] = []
     if _due(tool, known, state, which) or _unnoted(tool, known, state):
         with database.alone(context.progress):
-            database.make_table()
             ran = _due(tool, known, database.state(), which)
             _intend(home, ran)
             try:
@@ -70,7 +69,8 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
                     _note(home, database, tool, known, release)
                 raise
             _note(home, database, tool, known, release)
-    left = _due(tool, known, state := database.state(), which)
+            state = database.state()
+    left = _due(tool, known, state, which)
     if left:
         names = "\n".join(m["file"] for m in left)
         raise OperationFailed(
@@ -94,16 +94,23 @@ def of_release(home: StackHome, release: str, how: Result) -> list[schema.Migrat
         OperationFailed: bad input: the image has no such folder, or files are wrong.
     """
     file = home.release(release) / "migrations.json"
-    found = read_json(file)
-    if found is None:
+    noted = read_json(file)
+    if noted is None:
         image = home.meta(release)["images"][how["service"]]
-        texts = engine.folder_of_image(image, how["folder"], home.stack)
-        found, problems = schema.read(how["tool"], texts)
-        if problems:
-            words = "\n".join(problems)
-            raise OperationFailed("the migrations of this version are not in order", words, bad_input=True)
-        write_json(file, found)
-    return list(found)
+        digest = engine.label(image, "slipway.migrations")
+        others = (read_json(home.release(r) / "migrations.json") or {} for r in home.known())
+        noted = next((n for n in others if digest and n.get("digest") == digest), None)
+        noted = noted or {"digest": digest, "migrations": _read(home, image, how)}
+        write_json(file, noted)
+    return list(noted["migrations"])
+
+
+def _read(home: StackHome, image: str, how: Result) -> list[schema.Migration]:
+    found, problems = schema.read(how["tool"], engine.folder_of_image(image, how["folder"], home.stack))
+    if problems:
+        words = "\n".join(problems)
+        raise OperationFailed("the migrations of this version are not in order", words, bad_input=True)
+    return found
 
 
 def _database(context: Context, home: StackHome, how: Result) -> Database:
@@ -194,7 +201,9 @@ def _clear_halves(database: Database, sql: str) -> None:
 
 
 def _failed(migration: schema.Migration, error: Failed, how: Result) -> OperationFailed:
-    where = f"{migration['file']}:{error.line}" if error.line else migration["file"]
+    # psql tells where a statement ends: people look for where it begins.
+    begins = [part.line for part in statements(migration["sql"]) if part.line <= error.line]
+    where = f"{migration['file']}:{begins[-1]}" if begins else migration["file"]
     seen = "\n".join(part for part in (error.what, error.detail, error.statement) if part)
     if error.locked_out:
         seen += f"\n(tried {_TRIES} times, {how['lock_timeout']:g} s each: somebody else keeps the lock)"

@@ -23,6 +23,7 @@ LOCK = 7_305_811_241
 _WAIT = 60.0
 """Seconds to wait for somebody else who migrates the database."""
 _LONGEST = 24 * 3600.0
+_END = "-- that was all"
 
 _SHELL = """\
 PGPASSWORD=${POSTGRES_PASSWORD:-$(cat "${POSTGRES_PASSWORD_FILE:-/dev/null}" 2>/dev/null)}
@@ -123,6 +124,7 @@ class Database:
         if not self.container:
             raise OperationFailed(f"the database {service} does not run", service=service)
         self.service, self._mine = service, f"slipway/{home.stack}/"
+        self._keeper: Any = None
         self.name = f"{self._mine}{fence or 0}"
         """What the database calls our connections."""
 
@@ -148,6 +150,20 @@ class Database:
             raise Failed(err or out)
         return out
 
+    def ask(self, text: str) -> str:
+        """Ask the database something, over the connection that is open while nobody else migrates it. Raises as `run`."""
+        if self._keeper is None:
+            return self.run(text)
+        with contextlib.suppress(BrokenPipeError):
+            self._keeper.stdin.write(f"{text}\n\\echo {_END}\n")
+            self._keeper.stdin.flush()
+        lines: list[str] = []
+        while (line := self._keeper.stdout.readline()) != f"{_END}\n":
+            if not line:
+                raise Failed(self._keeper.stderr.read())
+            lines.append(line)
+        return "".join(lines)
+
     def state(self) -> dict[str, Any]:
         """Return what the database says: `rows` of its table of migrations, `alembic`: its revision, `server`: its version.
 
@@ -155,26 +171,22 @@ class Database:
             OperationFailed: it does not answer, or Alembic has several branches there.
         """
         try:
-            return read_state(self.run(STATE))
+            return read_state(self.ask(STATE))
         except Failed as error:
             what = "the database can't be asked for its version"
             raise OperationFailed(what, error.what, service=self.service) from error
         except ValueError as error:
             raise OperationFailed(str(error), service=self.service) from error
 
-    def make_table(self) -> None:
-        """See that the database has the table of migrations."""
-        self.run(TABLE)
-
     def note(self, migrations: list[schema.Migration], release: str) -> None:
         """Note in the database which migrations it has had, and its shape with them."""
         rows = "".join(record(m, release) for m in migrations)
         last = f"(SELECT id FROM {schema.TABLE} ORDER BY applied_at DESC, id DESC LIMIT 1)"
-        self.run(f"BEGIN;\n{rows}UPDATE {schema.TABLE} SET shape = ({SHAPE}) WHERE id = {last};\nCOMMIT;\n")
+        self.ask(f"BEGIN;\n{rows}UPDATE {schema.TABLE} SET shape = ({SHAPE}) WHERE id = {last};\nCOMMIT;\n")
 
     @contextlib.contextmanager
     def alone(self, progress: Callable[[str], None]) -> Iterator[None]:
-        """Be the only one who migrates the database, for a block.
+        """Be the only one who migrates the database, for a block; it has the table of migrations then.
 
         Connections of runs that this one has superseded are ended: what they had not committed is as if it had not been.
 
@@ -182,26 +194,25 @@ class Database:
             OperationFailed: somebody else migrates it for too long.
         """
         with engine.child(self.argv("", "-f", "-")) as keeper:
+            self._keeper = keeper
             try:
-                self._take(keeper, progress)
-                self._end_superseded()
+                self._take(progress)
+                self.ask(TABLE)
                 yield
+            except Failed as error:
+                raise OperationFailed("the database refused", error.what, service=self.service) from error
             finally:
-                keeper.communicate()  # the end of its input ends it, and that its lock
+                self._keeper = None
+                with contextlib.suppress(OSError, ValueError):
+                    keeper.communicate()  # the end of its input ends it, and that its lock
 
-    def _take(self, keeper: Any, progress: Callable[[str], None]) -> None:
+    def _take(self, progress: Callable[[str], None]) -> None:
         until = time.monotonic() + _WAIT
         while True:
-            with contextlib.suppress(BrokenPipeError):
-                keeper.stdin.write(f"SELECT pg_try_advisory_lock({LOCK});\n")
-                keeper.stdin.flush()
-            answer = keeper.stdout.readline().strip()
-            if answer == "t":
-                return
-            if answer != "f":
-                seen = keeper.stderr.read()
-                raise OperationFailed("the database does not answer", Failed(seen).what, service=self.service)
+            taken = self.ask(f"SELECT pg_try_advisory_lock({LOCK});").strip() == "t"
             self._end_superseded()
+            if taken:
+                return
             if time.monotonic() > until:
                 raise OperationFailed("somebody else migrates this database", self._who(), service=self.service)
             progress(f"somebody else migrates this database: {self._who()}")
@@ -211,7 +222,7 @@ class Database:
         held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
         held += f" AND (classid::bigint << 32 | objid::bigint) = {LOCK}"
         words = "format('%s, %s, since %s', application_name, usename, backend_start::timestamptz(0))"
-        return self.run(f"SELECT {words} FROM pg_stat_activity WHERE pid IN ({held});").strip() or "nobody, by now"
+        return self.ask(f"SELECT {words} FROM pg_stat_activity WHERE pid IN ({held});").strip() or "nobody, by now"
 
     def _end_superseded(self) -> None:
         """End connections of earlier runs: their deployer is gone, or has lost its lease."""
@@ -222,7 +233,7 @@ class Database:
             f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {old} AND {number}::bigint < {mine};"
         )
         for _ in range(100):
-            if self.run(ours).strip() == "0":
+            if self.ask(ours).strip() == "0":
                 return
             time.sleep(0.1)
 

@@ -73,8 +73,7 @@ def _migrate(
     context: Context, home: StackHome, release: str, service: str, pending: list[str], command: list[str]
 ) -> Result:
     """Bring the database to what the release's image expects, before the release takes traffic."""
-    image = engine.api("GET", f"/images/{home.meta(release)['images'][service]}/json") or {"Config": {}}
-    expected = (image["Config"].get("Labels") or {}).get("slipway.migrations", "")
+    expected = engine.label(home.meta(release)["images"][service], "slipway.migrations")
     # A volume that was made anew holds another database than the one that was migrated.
     applied = {"migrations": expected, "volumes": _volumes(home)}
     record = home.path / "migrated.json"

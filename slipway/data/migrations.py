@@ -105,7 +105,11 @@ def run_here(stack: Stack, ask: Callable[[Sequence[str], str], str]) -> None:
         raise BadInput("the migrations do not go with the database", where=shown, seen="\n".join(problems))
     for migration in schema.waiting("sql", known, state):
         whole = migration["transaction"]
-        text = psql.in_transaction(migration, "development") if whole else psql.outside_transaction(migration, "development")
+        text = (
+            psql.in_transaction(migration, "development")
+            if whole
+            else psql.outside_transaction(migration, "development")
+        )
         ask([*psql.PSQL, *(["-c", "BEGIN"] if whole else []), "-f", "-"], text)
 
 

@@ -20,7 +20,9 @@ def workshop() -> Iterator[Checkout]:
     stacks.add_single(made, "fresh")
     stacks.add_single(made, "other")
     stacks.add_single(made, "guest")
-    listed = "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398}]"
+    stacks.add_books(made)
+    listed = "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
+    listed += " {name: books, port: 8397}]"
     stacks.environment(made, "lab", listed)
     made.commit("stacks for tests")
     yield made
