@@ -57,6 +57,10 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
     home.note(release, schema=[{k: m[k] for k in ("id", "kind", "checksum")} for m in known])
     database = _database(context, home, how)
     state = database.state()
+    unsure = sorted(_unsure(home, tool, known, state))
+    if unsure:
+        words = "it was being run when its run was killed, and this version does not know it: inv migrate of one that does tells"
+        raise OperationFailed(f"the database may have had {', '.join(unsure)}", words, bad_input=True)
     ran: list[schema.Migration] = []
     if _due(tool, known, state, which) or _unnoted(tool, known, state):
         with database.alone(context.progress):
@@ -76,7 +80,7 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
         raise OperationFailed(
             "the migrations ran, but the database has not had all of them", names, service=how["service"]
         )
-    _contracted(home, state)
+    _contracted(home, tool, known, state)
     waits = [m["file"] for m in schema.waiting(tool, known, state)]
     return {"ran": [m["file"] for m in ran], "waits": waits}
 
@@ -84,7 +88,7 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
 def _note(home: StackHome, database: Database, tool: str, known: list[schema.Migration], release: str) -> None:
     """Note what has been run, in the database and on the host."""
     database.note(_unnoted(tool, known, database.state()), release)
-    _contracted(home, database.state())
+    _contracted(home, tool, known, database.state())
 
 
 def of_release(home: StackHome, release: str, how: Result) -> list[schema.Migration]:
@@ -153,11 +157,22 @@ def _intend(home: StackHome, migrations: list[schema.Migration]) -> None:
         write_json(home.schema, {"contracted": sorted({*noted, *coming}), "at": now()})
 
 
-def _contracted(home: StackHome, state: dict[str, Any]) -> None:
+def _contracted(home: StackHome, tool: str, known: list[schema.Migration], state: dict[str, Any]) -> None:
     """Note which contracting migrations the database has had: no release that does not know them may serve again."""
-    found = sorted(row["id"] for row in state["rows"] if row["kind"] == schema.CONTRACT)
-    if (read_json(home.schema) or {}).get("contracted") != found:
-        write_json(home.schema, {"contracted": found, "at": now()})
+    found = {row["id"] for row in state["rows"] if row["kind"] == schema.CONTRACT} | _unsure(home, tool, known, state)
+    if set((read_json(home.schema) or {}).get("contracted", [])) != found:
+        write_json(home.schema, {"contracted": sorted(found), "at": now()})
+
+
+def _unsure(home: StackHome, tool: str, known: list[schema.Migration], state: dict[str, Any]) -> set[str]:
+    """Return the contracting migrations of which a killed run left open whether the database has had them.
+
+    A file of SQL and the note of it are one transaction. Alembic's note comes after: only a release that knows the revision can tell.
+    """
+    if tool == "sql" or state["alembic"] in {None, *(m["id"] for m in known)}:
+        return set()
+    noted = (read_json(home.schema) or {}).get("contracted", [])
+    return set(noted) - {m["id"] for m in known} - {row["id"] for row in state["rows"]}
 
 
 def _options(how: Result, server: int = 0) -> str:
@@ -251,11 +266,20 @@ class _LockedOut(Exception):
 
 def _statement_of(database: Database, seen: str, began: float) -> str:
     """Return the statement that failed, from the database's own log: the tool may not have told it."""
-    log = engine.logs(database.container, 200, since=began)
-    for match in reversed(list(re.finditer(r"ERROR:\s+(.*)\n(?:.*\n)*?.*STATEMENT:\s+((?:.*)(?:\n\t.*)*)", log))):
-        if match.group(1).strip() in seen and match.group(2).strip() not in seen:
-            return "\nstatement: " + match.group(2).replace("\n\t", "\n").strip()
-    return ""
+    found = statement_in(engine.logs(database.container, 200, since=began), seen)
+    return f"\nstatement: {found}" if found and found not in seen else ""
+
+
+def statement_in(log: str, seen: str) -> str:
+    """Return the last statement in a log of Postgres's that failed with words that stand in `seen`; "" if there is none."""
+    message, found = "", ""
+    # A statement's further lines begin with a tab.
+    for entry in re.split(r"\n(?!\t)", log):
+        if " ERROR:  " in entry:
+            message = re.sub(r" at character \d+$", "", entry.partition(" ERROR:  ")[2])
+        elif " STATEMENT:  " in entry and message and message in seen:
+            found = entry.partition(" STATEMENT:  ")[2].replace("\n\t", "\n").strip()
+    return found
 
 
 def _patiently(context: Context, how: Result, name: str, once: Any) -> None:

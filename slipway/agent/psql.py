@@ -88,6 +88,7 @@ def read_state(printed: str) -> dict[str, Any]:
         raise ValueError(f"Alembic has several branches in the database: {', '.join(revisions)}")
     return {
         "server": next(t["server"] for t in told if "server" in t),
+        "ended": sum(t.get("ended", 0) for t in told),
         "rows": [t["row"] for t in told if "row" in t],
         "alembic": revisions[0] if revisions else None,
     }
@@ -167,11 +168,18 @@ class Database:
     def state(self) -> dict[str, Any]:
         """Return what the database says: `rows` of its table of migrations, `alembic`: its revision, `server`: its version.
 
+        Connections of runs that this one has superseded are ended first: what they had not committed is as if it had not been.
+
         Raises:
             OperationFailed: it does not answer, or Alembic has several branches there.
         """
         try:
-            return read_state(self.ask(STATE))
+            for _ in range(100):
+                told = read_state(self.ask(self._superseded() + STATE))
+                if not told["ended"]:
+                    break
+                time.sleep(0.1)
+            return told
         except Failed as error:
             what = "the database can't be asked for its version"
             raise OperationFailed(what, error.what, service=self.service) from error
@@ -187,8 +195,6 @@ class Database:
     @contextlib.contextmanager
     def alone(self, progress: Callable[[str], None]) -> Iterator[None]:
         """Be the only one who migrates the database, for a block; it has the table of migrations then.
-
-        Connections of runs that this one has superseded are ended: what they had not committed is as if it had not been.
 
         Raises:
             OperationFailed: somebody else migrates it for too long.
@@ -210,7 +216,7 @@ class Database:
         until = time.monotonic() + _WAIT
         while True:
             taken = self.ask(f"SELECT pg_try_advisory_lock({LOCK});").strip() == "t"
-            self._end_superseded()
+            self.state()  # a killed run's connection may hold it: this ends those
             if taken:
                 return
             if time.monotonic() > until:
@@ -224,18 +230,15 @@ class Database:
         words = "format('%s, %s, since %s', application_name, usename, backend_start::timestamptz(0))"
         return self.ask(f"SELECT {words} FROM pg_stat_activity WHERE pid IN ({held});").strip() or "nobody, by now"
 
-    def _end_superseded(self) -> None:
-        """End connections of earlier runs: their deployer is gone, or has lost its lease."""
+    def _superseded(self) -> str:
+        """Return the query that ends connections of earlier runs: their deployer is gone, or has lost its lease."""
         number = f"substr(application_name, {len(self._mine) + 1})"
         old = f"starts_with(application_name, {literal(self._mine)}) AND {number} ~ '^[0-9]+$'"
         mine = self.name[len(self._mine) :]
-        ours = (
-            f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {old} AND {number}::bigint < {mine};"
+        return (
+            "SELECT json_build_object('ended', count(pg_terminate_backend(pid))) FROM pg_stat_activity"
+            f" WHERE CASE WHEN {old} THEN {number}::bigint < {mine} ELSE false END;\n"
         )
-        for _ in range(100):
-            if self.ask(ours).strip() == "0":
-                return
-            time.sleep(0.1)
 
 
 def in_transaction(migration: schema.Migration, release: str) -> str:

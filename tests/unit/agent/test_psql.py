@@ -45,7 +45,7 @@ def test_what_is_no_error_of_a_statement() -> None:
 def test_a_databases_state() -> None:
     told = [{"server": 170002}, {"row": {"id": "001_a"}}, {"alembic": "0003"}]
     state = psql.read_state("\n".join(json.dumps(t) for t in told) + "\n")
-    assert state == {"server": 170002, "rows": [{"id": "001_a"}], "alembic": "0003"}
+    assert state == {"server": 170002, "ended": 0, "rows": [{"id": "001_a"}], "alembic": "0003"}
     assert psql.read_state(json.dumps(told[0]))["alembic"] is None
     with pytest.raises(ValueError, match="several branches in the database: a, b"):
         psql.read_state("\n".join(json.dumps(t) for t in (told[0], {"alembic": "a"}, {"alembic": "b"})))

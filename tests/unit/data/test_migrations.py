@@ -56,7 +56,7 @@ def test_names_and_what_contracts(root: Path) -> None:
     write(root, _002_b="-- slipway: contract\nSELECT 1", _001_a="-- slipway: expand\nSELECT 1", __template="x")
     assert migrations.names(stack(root)) == (("001_a.sql", "002_b.sql"), ("002_b.sql",))
     own = stack(root).model_copy(update={"migrate": Migration(service="web", path="db")})
-    assert migrations.names(own) == (("001_a.sql", "002_b.sql", "template.sql"), ())
+    assert migrations.names(own) == (("001_a.sql", "002_b.sql"), ())
     assert migrations.names(own.model_copy(update={"migrate": None})) == ((), ())
     assert migrations.read(own) == []
 
