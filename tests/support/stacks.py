@@ -27,10 +27,10 @@ def add_single(checkout: Checkout, name: str) -> None:
     shutil.copytree(_HERE / "probe/web", folder / "web", dirs_exist_ok=True)
 
 
-def add_books(checkout: Checkout) -> None:
-    """Put the stack `books` into a checkout: one service, a Postgres, migrations in SQL (`web/migrations`)."""
-    folder = checkout.path / "compose/books"
-    shutil.copytree(_HERE / "books", folder)
+def add_library(checkout: Checkout) -> None:
+    """Put the stack `library` into a checkout: one service, a Postgres, migrations in SQL (`web/migrations`)."""
+    folder = checkout.path / "compose/library"
+    shutil.copytree(_HERE / "library", folder)
     shutil.copytree(
         _HERE / "probe/web", folder / "web", dirs_exist_ok=True, ignore=shutil.ignore_patterns("migrations")
     )
