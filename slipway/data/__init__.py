@@ -1,1 +1,1 @@
-"""A stack's data: the shape of its database."""
+"""What a stack keeps: backups, restores, drills, from the controller's side."""
