@@ -22,7 +22,7 @@ def workshop() -> Iterator[Checkout]:
     stacks.add_single(made, "guest")
     stacks.add_library(made)
     listed = "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
-    listed += " {name: library, port: 8397}]"
+    listed += " {name: library, port: 8396}]"
     stacks.environment(made, "lab", listed)
     made.commit("stacks for tests")
     yield made

@@ -46,7 +46,7 @@ class Library(Site):
 @pytest.fixture(scope="module")
 def library(workshop: Checkout) -> Iterator[Library]:
     """`library`, deployed; its tree stays as the tests leave it, as its database does."""
-    site = Library(workshop, "lab", "library", 8397)
+    site = Library(workshop, "lab", "library", 8396)
     with workshop.changed():
         site.deploy().ok()
         yield site
