@@ -167,7 +167,8 @@ def _contracted(home: StackHome, tool: str, known: list[schema.Migration], state
 def _unsure(home: StackHome, tool: str, known: list[schema.Migration], state: dict[str, Any]) -> set[str]:
     """Return the contracting migrations of which a killed run left open whether the database has had them.
 
-    A file of SQL and the note of it are one transaction. Alembic's note comes after: only a release that knows the revision can tell.
+    A file of SQL and the note of it are one transaction. Alembic's note comes after: only a release that knows the revision can
+    tell.
     """
     if tool == "sql" or state["alembic"] in {None, *(m["id"] for m in known)}:
         return set()
