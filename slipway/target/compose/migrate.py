@@ -8,7 +8,7 @@ from typing import Any
 
 from slipway.agent.schema import CONTRACT, Migration, had
 from slipway.data import migrations
-from slipway.errors import BadInput
+from slipway.errors import BadInput, SlipwayError
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation, Plan
 from slipway.target.compose import deploy as deploying
@@ -81,9 +81,17 @@ def _carried_out(run: Run, plan: Plan, request: Request) -> Outcome:
 
 
 def _asked(hosts: Open, release: str | None) -> dict[str, Any]:
-    """Return what the first host's database says, and the migrations of a release that is kept there."""
+    """Return what the first host's database says (None where there is none yet), and the migrations of a release kept there.
+
+    Raises:
+        SlipwayError: a release serves, and its database does not answer.
+    """
     place = hosts.place
-    return hosts.sessions[place.env.hosts[0].name].perform(place.stack.name, [schema.look(place.stack, release)])[0]
+    name = place.env.hosts[0].name
+    told = hosts.sessions[name].perform(place.stack.name, [schema.look(place.stack, release)])[0]
+    if told["state"] is None and live_release(hosts.facts):
+        raise SlipwayError(told["why"], where=name)
+    return told
 
 
 def _changes(hosts: Open, request: Request, release: Release, version: str | None) -> tuple[Any, ...]:

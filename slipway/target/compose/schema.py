@@ -160,7 +160,7 @@ def plan_contract(
             "nothing is deployed, so nothing is contracted", where=where, todo=f"inv deploy --env {env} runs all"
         )
     run = due(how(request.stack)["tool"], waits, CONTRACT)
-    mine = knows(request.facts[request.first].releases[live])
+    mine = knows(request.facts[request.first].releases.get(live, {}))
     ahead = [m["id"] for m in tree if m["kind"] == CONTRACT and m["id"] not in mine]
     contracts = [m["id"] for m in run if m["kind"] == CONTRACT]
     needed = needed_by(request, contracts or ahead)
