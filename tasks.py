@@ -2,12 +2,11 @@
 
 from invoke import Collection
 
-from slipway.tasks import accessory, checks, hosts, images, lab, lock, release, secrets
+from slipway.tasks import accessory, checks, hosts, images, lab, lock, migrate, release, secrets
 
 namespace = Collection(
     release.deploy,
     release.rollback,
-    release.migrate,
     release.status,
     images.build,
     images.push,
@@ -19,6 +18,7 @@ namespace = Collection(
     accessory=accessory.collection,
     lab=lab.collection,
     lock=lock.collection,
+    migrate=migrate.collection,
     release=release.collection,
     secrets=secrets.collection,
 )

@@ -63,6 +63,7 @@ def linters() -> dict[str, Sequence[str]]:
         "ansible-lint": [f"{venv}/ansible-lint", "--offline", "--strict", "-q", "ansible"],
         "shellcheck": [f"{venv}/shellcheck", *_shell_scripts()],
         "hadolint": [f"{venv}/hadolint", *_tracked("*Dockerfile")],
+        "migrations": [sys.executable, "-m", "slipway.data.lint"],
     }
 
 

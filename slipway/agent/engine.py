@@ -10,11 +10,14 @@ import base64
 import calendar
 import contextlib
 import http.client
+import io
 import json
 import os
+import posixpath
 import socket
 import struct
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,9 +111,9 @@ def release_of(container: dict[str, Any]) -> str:
     return str(container["Config"]["Labels"].get("slipway.release", ""))
 
 
-def logs(container: str, lines: int = 15) -> str:
-    """Return the last log lines of a container, standard output and error in order."""
-    query = urlencode({"stdout": "true", "stderr": "true", "tail": str(lines)})
+def logs(container: str, lines: int = 15, since: float = 0) -> str:
+    """Return the last log lines of a container, standard output and error in order; those since a moment (s since 1970)."""
+    query = urlencode({"stdout": "true", "stderr": "true", "tail": str(lines), "since": f"{since:.3f}"})
     with _request("GET", f"/containers/{container}/logs?{query}") as answer:
         data = answer.read()
     text, at = b"", 0
@@ -129,6 +132,47 @@ def last_exit(container: str) -> int | None:
     with _request("GET", f"/events?{query}") as answer:
         codes = [json.loads(line)["Actor"]["Attributes"].get("exitCode") for line in answer.read().splitlines()]
     return int(codes[-1]) if codes and codes[-1] is not None else None
+
+
+def folder_of_image(image: str, folder: str, stack: str) -> dict[str, str]:
+    """Return the texts of the files below a folder of an image, by path there. No container is started for it.
+
+    Args:
+        image: by digest; it is on this host.
+        folder: absolute, or below the image's working directory.
+        stack: whose image: what a killed agent leaves is removed with the stack's leftovers.
+
+    Raises:
+        OperationFailed: the image has no such folder.
+    """
+    labels = {"slipway.stack": stack, "com.docker.compose.oneoff": "True"}
+    made = api("POST", "/containers/create", {"Image": image, "Cmd": ["true"], "Labels": labels})
+    if made is None:
+        raise OperationFailed("an image is not on this host", image)
+    try:
+        path = posixpath.join(_config(image).get("WorkingDir") or "/", folder)
+        with _request("GET", f"/containers/{made['Id']}/archive?" + urlencode({"path": path})) as answer:
+            data = answer.read()
+            if answer.status >= 400:
+                raise OperationFailed(f"the image has no folder {path}", image, bad_input=True)
+    finally:
+        api("DELETE", f"/containers/{made['Id']}", force="true", v="true")
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isfile() else None
+            if file:  # names begin with the folder's own
+                found[member.name.partition("/")[2]] = file.read().decode(errors="replace")
+    return found
+
+
+def label(image: str, name: str) -> str:
+    """Return a label of an image on this host, "" where it has none."""
+    return str((_config(image).get("Labels") or {}).get(name, ""))
+
+
+def _config(image: str) -> dict[str, Any]:
+    return (api("GET", f"/images/{quote(image, safe='/:@')}/json") or {}).get("Config") or {}
 
 
 def has_image(reference: str) -> bool:
@@ -170,40 +214,56 @@ def _pull_failed(reference: str, seen: str) -> OperationFailed:
     return OperationFailed(f"image {reference} could not be pulled", seen)
 
 
-_children: set[subprocess.Popen[str]] = set()
+_children: dict[subprocess.Popen[str], str] = {}
+"""The commands in hand, and for `docker run` the name of its container."""
 _children_lock = threading.Lock()
 
 
 def kill_children() -> None:
-    """Kill the commands in hand: their deployer is gone."""
+    """Kill the commands in hand: their deployer is gone. Their containers are removed by the engine, which outlives us."""
     with _children_lock:
-        for child in _children:
-            child.kill()
+        for process in _children:
+            process.kill()
+        names = [name for name in _children.values() if name]
+        if names:
+            argv = ["docker", "rm", "--force", "--volumes", *names]
+            quiet = subprocess.DEVNULL
+            subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
-def command(argv: list[str], *, timeout: float = 600, cwd: Path | None = None) -> tuple[int, str, str]:
-    """Run a command on this host. Return exit code, standard output, standard error."""
+@contextlib.contextmanager
+def child(argv: list[str], *, cwd: Path | None = None, talks: bool = True, container: str = "") -> Iterator[Any]:
+    """Yield a process that ends with this session at the latest; `talks`: something is written to it."""
     with _children_lock:
-        child = subprocess.Popen(
+        process = subprocess.Popen(
             argv,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
         )
-        _children.add(child)
+        _children[process] = container
     try:
-        out, err = child.communicate(timeout=timeout)
-        return child.returncode, out, err
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.communicate()
-        return 124, "", f"did not end within {timeout:g} s"
+        yield process
     finally:
         with _children_lock:
-            _children.discard(child)
+            del _children[process]
+
+
+def command(
+    argv: list[str], *, timeout: float = 600, cwd: Path | None = None, stdin: str | None = None
+) -> tuple[int, str, str]:
+    """Run a command on this host, with a text for its standard input. Return exit code, standard output, standard error."""
+    with child(argv, cwd=cwd, talks=stdin is not None) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=timeout)
+            return process.returncode, out, err
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return 124, "", f"did not end within {timeout:g} s"
 
 
 def compose(project: str, file: Path, *argv: str, timeout: float = 600) -> tuple[int, str, str]:

@@ -35,6 +35,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
         "accessories": read_json(home.accessories / "applied.json"),
         "router": _router(home),
         "environment": home.environment(),
+        "schema": read_json(home.schema),
         "unfinished": home.unfinished(),
         "leftovers": reap.leftovers(home, found),
         "ledger": read_lines(home.ledger)[-200:],

@@ -48,10 +48,20 @@ def _pull(context: Context, _: StackHome, images: list[str], auth: dict[str, str
 
 
 @operation("release.run")
-def _run_job(_: Context, home: StackHome, release: str, service: str, command: list[str], what: str) -> Result:
+def run_job(
+    _: Context,
+    home: StackHome,
+    release: str,
+    service: str,
+    command: list[str],
+    what: str,
+    environment: dict[str, str] | None = None,
+) -> Result:
+    """Run a command, or a job's own, once in a new container of a service; `what` is told where it fails."""
     file = home.release(release) / "compose.yaml"
     project = f"{home.stack}-{release}"
-    argv = ["run", "--rm", "--no-deps", "-T", "--name", f"{project}-job", service, *command]
+    variables = [word for key, value in (environment or {}).items() for word in ("-e", f"{key}={value}")]
+    argv = ["run", "--rm", "--no-deps", "-T", *variables, "--name", f"{project}-job", service, *command]
     code, out, err = engine.compose(project, file, *argv, timeout=_JOB_ENDS_WITHIN)
     if code != 0:
         lines = (out + err).strip().splitlines()
@@ -64,8 +74,7 @@ def _migrate(
     context: Context, home: StackHome, release: str, service: str, pending: list[str], command: list[str]
 ) -> Result:
     """Bring the database to what the release's image expects, before the release takes traffic."""
-    image = engine.api("GET", f"/images/{home.meta(release)['images'][service]}/json") or {"Config": {}}
-    expected = (image["Config"].get("Labels") or {}).get("slipway.migrations", "")
+    expected = engine.label(home.meta(release)["images"][service], "slipway.migrations")
     # A volume that was made anew holds another database than the one that was migrated.
     applied = {"migrations": expected, "volumes": _volumes(home)}
     record = home.path / "migrated.json"
@@ -73,11 +82,11 @@ def _migrate(
     if expected and {k: known.get(k) for k in applied} == applied:
         return {"ran": []}  # this very set of migrations was applied and checked before
     run: dict[str, Any] = {"_": context, "home": home, "release": release, "service": service}
-    waiting = _run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
+    waiting = run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
     if waiting:
         context.progress(f"{len(waiting)} migrations: {', '.join(waiting)}")
-        _run_job(**run, command=command, what="a migration failed")
-        left = _run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
+        run_job(**run, command=command, what="a migration failed")
+        left = run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
         if left:
             raise OperationFailed("the migrations ran but some still wait", "\n".join(left), service=service)
     write_json(record, {**applied, "release": release, "at": now()})

@@ -19,7 +19,7 @@ import traceback
 from queue import Queue
 from typing import Any
 
-from . import engine, operations, proxy, releases  # noqa: F401 - they register what can be done
+from . import engine, migrate, operations, proxy, releases  # noqa: F401 - they register what can be done
 from .context import Context
 from .failure import OperationFailed
 

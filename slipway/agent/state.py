@@ -104,6 +104,7 @@ class StackHome:
         self.ledger = self.path / "ledger.jsonl"
         self.journal = self.path / "journal.jsonl"
         self.policy = self.path / "policy.json"
+        self.schema = self.path / "schema.json"
 
     def release(self, release: str) -> Path:
         """Return the folder of a release."""

@@ -74,9 +74,3 @@ def folder_digest(folder: Path) -> str:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def migrations(folder: Path) -> tuple[str, ...]:
-    """Return the names of the migrations in a folder, in order: numbered SQL or Alembic's `versions/*.py`."""
-    found = [*folder.glob("*.sql"), *folder.glob("versions/*.py")]
-    return tuple(sorted(p.name for p in found if not p.name.startswith("_")))

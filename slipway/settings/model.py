@@ -214,20 +214,44 @@ class Service(Model):
 
 
 class Migration(Model):
-    """How the stack's database gets to the shape that a release expects."""
+    """How the stack's database gets to the shape that a release expects. More: [migrations.md](migrations.md)."""
 
+    kind: Literal["sql", "alembic", "command"] = Field(
+        default="command",
+        description="`sql`: a folder of numbered files; `alembic`: Alembic's folder; `command`: a tool of the stack's own,"
+        " of which Slipway knows no more than what `pending` prints",
+        examples=["sql"],
+    )
     service: str = Field(description="the app service whose image carries the migrations", examples=["api"])
+    path: str = Field(description="folder of the migrations, below the stack's", examples=["api/migrations"])
+    inside: str | None = Field(
+        default=None,
+        description="the same folder in the image (default: as it lies below the build context, in the working directory)",
+        examples=["/app/migrations"],
+    )
+    database: str | None = Field(
+        default=None, description="the accessory that is the Postgres (`sql`, `alembic`)", examples=["postgres"]
+    )
     command: tuple[str, ...] = Field(
-        min_length=1,
-        description="brings the schema to what the image expects",
-        examples=[["alembic", "upgrade", "head"]],
+        default=(),
+        description="`command`: brings the schema to what the image expects; `alembic`: how the image's Alembic is"
+        " called (default: `[alembic]`), Slipway adds `upgrade REVISION`",
+        examples=[["./manage", "upgrade"]],
     )
     pending: tuple[str, ...] = Field(
-        min_length=1,
-        description="prints one line for each waiting migration, nothing when none is",
-        examples=[["python", "-m", "app.pending"]],
+        default=(),
+        description="`command`: prints one line for each waiting migration, nothing when none is",
+        examples=[["./manage", "pending"]],
     )
-    path: str = Field(description="folder of the migrations, below the stack's", examples=["api/migrations"])
+    lock_timeout: Seconds = Field(
+        default=2.0,
+        description="how long a migration waits for a lock, and all that comes behind it as well; it is tried five"
+        " times, with pauses (`sql`, `alembic`)",
+        examples=["500ms"],
+    )
+    statement_timeout: Seconds = Field(
+        default=300.0, description="the longest that a statement may take (`sql`, `alembic`)", examples=["30m"]
+    )
 
 
 class Smoke(Model):

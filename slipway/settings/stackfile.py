@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from slipway.settings import composekeys, interpolate, roles, scalars, validate, yamlfile
-from slipway.settings.model import Service, Stack
+from slipway.settings.model import Migration, Service, Stack
 from slipway.settings.problems import Path, Problems, listed, nearest
 from slipway.settings.service import ServiceReader
 from slipway.settings.xslipway import StackExtras
@@ -215,8 +215,44 @@ def _check_extras(folder: FilePath, file: YamlFile, extras: StackExtras, raw: An
         if not validate.is_folder(validate.inside(folder, extras.migrate.path)):
             words = f"there is no folder {extras.migrate.path[:80]} below {file.name.rpartition('/')[0]}"
             file.problem(problems, (*path, "path"), words)
+        _check_migrate(folder, file, extras.migrate, sections, problems)
     names: set[str] = set()
     for index, smoke in enumerate(extras.smoke):
         if smoke.name in names:
             file.problem(problems, ("x-slipway", "smoke", index, "name"), "another smoke test has this name")
         names.add(smoke.name)
+
+
+def _check_migrate(
+    folder: FilePath, file: YamlFile, migrate: Migration, sections: dict[str, Any], problems: Problems
+) -> None:
+    """Check that each kind of migration has what it needs, and nothing that it would ignore."""
+    path: Path = ("x-slipway", "migrate")
+    if migrate.kind == "command":
+        for key in ("command", "pending"):
+            if not getattr(migrate, key):
+                file.problem(problems, (*path, key), "should have at least one entry")
+        for key in sorted({"database", "inside", "lock_timeout", "statement_timeout"} & migrate.model_fields_set):
+            file.problem(problems, (*path, key), "has no effect with kind: command, which connects by itself")
+        return
+    for key in sorted({"pending", *(["command"] if migrate.kind == "sql" else [])} & migrate.model_fields_set):
+        file.problem(problems, (*path, key), f"has no effect with kind: {migrate.kind}")
+    for key in ("lock_timeout", "statement_timeout"):
+        if getattr(migrate, key) < 0.001:
+            file.problem(
+                problems, (*path, key), "should be a millisecond at least: without a limit it could stop the site"
+            )
+    accessories = [name for name, section in sections.items() if roles.role_of(section) == "accessory"]
+    if migrate.database not in accessories:
+        words = "should name the accessory that is the Postgres"
+        file.problem(problems, (*path, "database"), f"{words}{nearest(migrate.database or '', accessories)}")
+    build = sections[migrate.service].get("build") if migrate.service in sections else None
+    context = build.get("context", ".") if isinstance(build, dict) else build
+    inside = isinstance(context, str) and validate.inside(folder, migrate.path).is_relative_to(
+        validate.inside(folder, context)
+    )
+    if not inside and migrate.inside is None:
+        words = (
+            f"should be below the build context of {migrate.service[:60]}, so that its image has it; or say `inside`"
+        )
+        file.problem(problems, (*path, "path"), words)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _FLAGS = ("env", "stack", "yes", "format")
 
 
-def _tell(outcome: Outcome, as_json: bool) -> None:
+def tell(outcome: Outcome, as_json: bool) -> None:
+    """Print what a verb did, or would do."""
     from slipway import report
     from slipway.watch import outcome as words
 
@@ -53,7 +54,7 @@ def deploy(
     outcome = verbs.deploy(
         environment(c, env), stack or None, version or None, build=build, plan_only=plan, cut=cut, yes=agreed(yes)
     )
-    _tell(outcome, as_json)
+    tell(outcome, as_json)
 
 
 @task(*_FLAGS, "plan", to="release to go back to, see release.list (default: the verified one that was live before)")
@@ -73,27 +74,7 @@ def rollback(
     as_json = document(format)
     from slipway.target.compose import verbs
 
-    _tell(verbs.rollback(environment(c, env), stack or None, to or None, plan_only=plan, yes=agreed(yes)), as_json)
-
-
-@task(*_FLAGS, "version", "plan")
-def migrate(
-    c: Context,
-    env: str = "",
-    stack: str = "",
-    version: str = "",
-    plan: bool = False,
-    yes: bool = False,
-    format: str = "text",
-) -> None:
-    """Run the migrations that a version brings, without deploying it.
-
-    A deploy runs them by itself, before the new release takes requests.
-    """
-    as_json = document(format)
-    from slipway.target.compose import verbs
-
-    _tell(verbs.migrate(environment(c, env), stack or None, version or None, plan_only=plan, yes=agreed(yes)), as_json)
+    tell(verbs.rollback(environment(c, env), stack or None, to or None, plan_only=plan, yes=agreed(yes)), as_json)
 
 
 @task("env", "stack", "format")

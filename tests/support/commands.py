@@ -12,8 +12,9 @@ from invoke import Program
 import tasks
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = frozenset(tasks.namespace.task_names)
-"""Every task as one types it: `deploy`, `lab.up`."""
+_GROUPS = {name for name, group in tasks.namespace.collections.items() if group.default}
+VERBS = frozenset({*tasks.namespace.task_names, *_GROUPS})
+"""Every task as one types it: `deploy`, `lab.up`; `migrate`, which is what its group does by default."""
 
 _CALL = re.compile(r"^(?:\$ )?(?:\./|\.venv/bin/)?inv (?P<words>.+)$")
 

@@ -27,6 +27,15 @@ def add_single(checkout: Checkout, name: str) -> None:
     shutil.copytree(_HERE / "probe/web", folder / "web", dirs_exist_ok=True)
 
 
+def add_library(checkout: Checkout) -> None:
+    """Put the stack `library` into a checkout: one service, a Postgres, migrations in SQL (`web/migrations`)."""
+    folder = checkout.path / "compose/library"
+    shutil.copytree(_HERE / "library", folder)
+    shutil.copytree(
+        _HERE / "probe/web", folder / "web", dirs_exist_ok=True, ignore=shutil.ignore_patterns("migrations")
+    )
+
+
 def environment(checkout: Checkout, name: str, stacks: str, *, hosts: int = 1, **more: str) -> None:
     """Write `envs/<name>.yml`: a lab that starts from a provisioned host. `stacks` is YAML, `more` further top-level keys."""
     text = f"lab: {{hosts: {hosts}, kind: provisioned}}\nallow_dirty: true\nstacks: {stacks}\n"

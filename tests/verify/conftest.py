@@ -107,17 +107,25 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Check per service, so that a failure names it: `service`, `routed` and `accessory` are names of this host's."""
+    """Check per service, so that a failure names it: `service`, `routed` and `accessory` are names of this host's.
+
+    `migrated` is the database that Slipway migrates, `by_itself` the service whose own tool does, where that is this host.
+    """
     facts = metafunc.config.stash[_FACTS]
     apps = [name for name, service in facts.get("services", {}).items() if service["role"] == "app"]
     mine = os.environ["SLIPWAY_VERIFY_HOST"]
+    migrate = facts.get("migrate") or {}
+    where = {migrate["database"] or migrate["service"]} if migrate.get("host") == mine else set()
+    own = migrate.get("kind") == "command"
     names = {
+        "migrated": [] if own else sorted(where),
+        "by_itself": sorted(where) if own else [],
         "service": apps,
         "routed": [name for name in apps if facts["services"][name].get("route")],
         "accessory": [name for name, value in facts.get("accessories", {}).items() if value["host"] == mine],
     }
     for fixture in names.keys() & set(metafunc.fixturenames):
-        metafunc.parametrize(fixture, names[fixture])
+        metafunc.parametrize(fixture, names[fixture], scope="module")
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,9 @@ def _host_changes(request: Request, facts: HostFacts, release: Release) -> list[
             found.append(Change(facts.host, "image", f"{service}: {_short(before)} → {_short(image)}"))
     if facts.host == request.first:
         waiting = [m for m in request.migrations if m not in old.get("migrations", [])]
-        found += [Change(facts.host, "migration", f"{name} waits") for name in waiting]
+        left = request.contracting if live else ()  # where nothing serves, nothing needs the old shape
+        words = dict.fromkeys(left, f": it contracts, inv migrate --contract --env {request.env.name}")
+        found += [Change(facts.host, "migration", f"{name} waits{words.get(name, '')}") for name in waiting]
     diff = _settings_diff(old.get("content", {}), release.content)
     if diff and old:
         found.append(Change(facts.host, "settings", f"of the release\n{diff}"))

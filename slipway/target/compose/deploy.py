@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
+from slipway.data import migrations
 from slipway.errors import BadInput
 from slipway.image import build as images
 from slipway.image import source
@@ -105,8 +105,7 @@ def serve_official_images(place: Workplace) -> None:
 def request_for(hosts: Open, cut: bool = False, *, own_tree: bool = False) -> Request:
     """Return what a planner needs to know. `own_tree`: the version is what this checkout holds."""
     place = hosts.place
-    migrate = place.stack.migrate
-    migrations = source.migrations(Path(place.stack.folder) / migrate.path) if migrate and own_tree else ()
+    names, contracting = migrations.names(place.stack) if own_tree else ((), ())
     return Request(
         env=place.env,
         entry=place.entry,
@@ -116,7 +115,8 @@ def request_for(hosts: Open, cut: bool = False, *, own_tree: bool = False) -> Re
         challenge=hosts.challenge,
         auth=place.auth,
         by=by(),
-        migrations=migrations,
+        migrations=names,
+        contracting=contracting,
         cut=cut,
     )
 

@@ -5,12 +5,13 @@ It runs on this machine's own Compose where it has one, else on a lab host that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway import report
+from slipway.data import migrations
 from slipway.errors import SlipwayError
 from slipway.image import build as images
 from slipway.lab import places
@@ -40,13 +41,13 @@ class _Engine:
 
     container: str = ""
 
-    def compose(self, project: _Project, *argv: str, check: bool = True) -> Completed:
+    def compose(self, project: _Project, *argv: str, check: bool = True, stdin: str | None = None) -> Completed:
         from slipway.lab import engine
 
-        prefix = ["exec", self.container, "docker"] if self.container else []
+        prefix = ["exec", "-i", self.container, "docker"] if self.container else []
         files = [word for file in project.files for word in ("-f", str(file))]
         where = ["-p", project.name, "--project-directory", str(project.folder)]
-        return engine.docker(*prefix, "compose", *where, *files, *argv, check=check)
+        return engine.docker(*prefix, "compose", *where, *files, *argv, check=check, stdin=stdin)
 
 
 def has_compose() -> bool:
@@ -80,13 +81,36 @@ def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> O
         _up(where, project, accessories)
     if stack.migrate:
         with report.step("Migrate"):
-            where.compose(project, "run", "--rm", "--no-deps", "-T", stack.migrate.service, *stack.migrate.command)
+            _migrate(where, project, stack)
     for job in stack.of_role("job"):
         with report.step(f"Run {job.name}"):
             where.compose(project, "run", "--rm", "--no-deps", "-T", job.name)
     _up(where, project, [s.name for s in stack.of_role("app")])
     steps = [(s.title, s.seconds) for s in report.current().steps[first:]]
     return Outcome("deploy", env.name, stack.name, "development", None, True, f"http://127.0.0.1:{port}", None, steps)
+
+
+def _migrate(where: _Engine, project: _Project, stack: Stack) -> None:
+    """Run all waiting migrations, expanding or not: there is one release here, and nobody to be careful of.
+
+    Raises:
+        BadInput: the files are wrong, or do not go with the database.
+        SlipwayError: a migration failed.
+    """
+    migrate = stack.migrate
+    assert migrate  # noqa: S101 - the caller looked
+    once = ("run", "--rm", "--no-deps", "-T", migrate.service)
+    if migrate.kind == "command":
+        where.compose(project, *once, *migrate.command)
+    elif migrate.kind == "alembic":
+        migrations.read(stack)
+        where.compose(project, *once, *(migrate.command or ("alembic",)), "upgrade", "head")
+    else:
+
+        def ask(argv: Sequence[str], text: str) -> str:
+            return where.compose(project, "exec", "-T", str(migrate.database), *argv, stdin=text).out
+
+        migrations.run_here(stack, ask)
 
 
 def _up(where: _Engine, project: _Project, services: list[str]) -> None:

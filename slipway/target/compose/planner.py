@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.plan.operation import Operation, Phase, Plan
+from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.settings.model import Service
 from slipway.target.compose import render
 from slipway.target.compose.accessories import accessory_operations
@@ -20,6 +20,7 @@ from slipway.target.compose.routing import (
     router_plan,
     switch_operation,
 )
+from slipway.target.compose.schema import migrate_phase
 
 
 def plan_deploy(request: Request, release: Release) -> Plan:
@@ -28,7 +29,7 @@ def plan_deploy(request: Request, release: Release) -> Plan:
     recorded = meta(request, release)
     phases = [_prepare(request, release, recorded)]
     if request.stack.migrate:
-        phases.append(_migrate(request, release))
+        phases.append(migrate_phase(request, release.id))
     phases += _jobs(request, release)
     switched: set[str] = set()
     numbers = sorted({s.phase for s in request.stack.of_role("app")})
@@ -125,18 +126,6 @@ def drain_wait(request: Request, host: str, coming: str) -> list[Operation]:
     ]
 
 
-def _migrate(request: Request, release: Release) -> Phase:
-    migrate = request.stack.migrate
-    assert migrate  # noqa: S101 - the caller looked
-    params = {
-        "release": release.id,
-        "service": migrate.service,
-        "pending": list(migrate.pending),
-        "command": list(migrate.command),
-    }
-    return Phase("Migrate", {request.first: (Operation("release.migrate", "run waiting migrations", params),)})
-
-
 def _jobs(request: Request, release: Release) -> list[Phase]:
     """Return what runs once, before the release starts: its jobs, one after the other, on the first host."""
     ops = tuple(
@@ -150,16 +139,16 @@ def _jobs(request: Request, release: Release) -> list[Phase]:
     return [Phase("Run jobs", {request.first: ops})] if ops else []
 
 
-def plan_migrate(request: Request, release: Release) -> Plan:
-    """Return the plan that runs the migrations of `release` without deploying it."""
+def plan_migrate(request: Request, release: Release, shown: tuple[Change, ...] = ()) -> Plan:
+    """Return the plan that runs the migrations of `release` without deploying it; `shown`: they, for people."""
     live = live_release(request.facts)
     recorded = meta(request, release)
     prepare = {request.first: _prepare(request, release, recorded).hosts[request.first]}
     undo = {request.first: (Operation("release.remove", "remove what was prepared", {"release": release.id}),)}
     known = release.id in request.facts[request.first].releases
     last = () if known else (Phase("Remove what was prepared", undo),)
-    phases = (Phase("Prepare hosts", prepare), _migrate(request, release), *last)
-    return Plan("migrate", request.env.name, request.stack.name, release.id, live, (), phases, last)
+    phases = (Phase("Prepare hosts", prepare), migrate_phase(request, release.id), *last)
+    return Plan("migrate", request.env.name, request.stack.name, release.id, live, shown, phases, last)
 
 
 def _start(

@@ -43,7 +43,7 @@ def verify_facts(place: Workplace, release: str, meta: dict[str, Any]) -> dict[s
         "domain": meta["router"]["domain"],
         "services": services,
         "accessories": {s.name: {"image": s.image, "host": first} for s in place.stack.of_role("accessory")},
-        "migrate": {"service": migrate.service, "pending": list(migrate.pending)} if migrate else None,
+        "migrate": {**migrate.model_dump(), "host": first} if migrate else None,
         "shares": {release: 100},
         "hosts": {h.name: {"address": h.address} for h in place.env.hosts},
     }

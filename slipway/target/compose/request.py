@@ -37,6 +37,7 @@ class Request:
         auth: the registry's credentials for pulling.
         by: who deploys, from where.
         migrations: names of the stack's migrations; empty where the version is not this tree's.
+        contracting: those of them that contract: a deploy leaves them.
         cut: end old releases' open requests now, where there are too many.
     """
 
@@ -49,6 +50,7 @@ class Request:
     auth: Mapping[str, str] | None = field(default=None, repr=False)
     by: str = ""
     migrations: tuple[str, ...] = ()
+    contracting: tuple[str, ...] = ()
     cut: bool = False
 
     @property

@@ -19,6 +19,7 @@ from slipway.target.compose.routing import (
     router_plan,
     switch_operation,
 )
+from slipway.target.compose.schema import refuse_past
 
 
 def choose(request: Request, to: str | None) -> str:
@@ -28,7 +29,7 @@ def choose(request: Request, to: str | None) -> str:
 
 
     Raises:
-        BadInput: there is none, or `to` is not kept on every host.
+        BadInput: there is none, `to` is not kept on every host, or it needs an older shape of the database.
     """
     live = live_release(request.facts)
     first = request.facts[request.first]
@@ -40,10 +41,10 @@ def choose(request: Request, to: str | None) -> str:
     unfinished = first.raw["unfinished"]
     if to is None and live and unfinished and (unfinished["verb"], unfinished["release"]) == ("rollback", live):
         return live
-    if to is None and order:
-        return order[0]
-    if to is not None and to in everywhere:
-        return to
+    found = to if to is not None and to in everywhere else order[0] if to is None and order else None
+    if found:
+        refuse_past(request, found)
+        return found
     what = f"release {to} is not kept" if to else "there is no earlier verified release"
     todo = f"inv release.list --env {request.env.name}; inv deploy --version NAME brings any version back"
     raise BadInput(what, where=where, seen=f"kept: {', '.join(sorted(everywhere)) or 'none'}", serves=serves, todo=todo)

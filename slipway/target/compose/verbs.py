@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from slipway.errors import BadInput, SlipwayError
 from slipway.host.verify import Suite
@@ -14,8 +14,9 @@ from slipway.image.source import tree_version
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation
 from slipway.settings import load
-from slipway.target.compose import accessories, lease, look, planner, workplace
+from slipway.target.compose import accessories, lease, look, workplace
 from slipway.target.compose import deploy as deploying
+from slipway.target.compose import migrate as migrating
 from slipway.target.compose import rollback as going_back
 from slipway.target.compose.deploy import Version
 from slipway.target.compose.facts import live_release
@@ -63,24 +64,21 @@ def rollback(env: str, stack: str | None, to: str | None, *, plan_only: bool, ye
             return carry_out(run, plan, dict(request.facts[request.first].releases[plan.release]))
 
 
-def migrate(env: str, stack: str | None, version: str | None, *, plan_only: bool, yes: bool) -> Outcome:
-    """Run the waiting migrations of a version against the environment's database, without deploying it."""
+def migrate(env: str, stack: str | None, version: str | None, *, contract: bool, plan_only: bool, yes: bool) -> Outcome:
+    """Run waiting migrations without a deploy: those that expand, of a version; or those that contract, of the live release."""
+    if contract and version:
+        raise BadInput("--contract runs what the live release brings, of no other version", todo="leave --version out")
     place = _find(env, stack, yes=yes)
     if not place.stack.migrate:
         raise BadInput(f"stack {place.stack.name} has no migrations", where=f"compose/{place.stack.name}/compose.yaml")
-    with workplace.opened(place, prepare=False, look=plan_only) as hosts:
-        if plan_only:
-            release, request = deploying.release_of(hosts, Version(version), cut=False, dry=True)
-            plan = planner.plan_migrate(request, release)
-            return Outcome("migrate", env, place.stack.name, release.id, plan.before, True, place.url, plan)
-        with begun(hosts, "migrate") as run:
-            release, request = deploying.release_of(run.hosts, Version(version), cut=False)
-            plan = planner.plan_migrate(request, release)
-            results = execute(plan, hosts.sessions, run.fence, receiving=run.receiving)
-            ran = results["Migrate"][request.first][-1]["ran"]
-            if plan.before:
-                proof(place, plan.before, dict(request.facts[request.first].releases[plan.before]), "migrate")
-            return Outcome("migrate", env, place.stack.name, release.id, plan.before, bool(ran), place.url)
+    if contract:
+        return migrating.contract(place, plan_only=plan_only)
+    return migrating.expand(place, version, plan_only=plan_only)
+
+
+def migrate_status(env: str, stack: str | None) -> dict[str, Any]:
+    """Return what the database has had and what waits (see `slipway.target.compose.migrate.status`)."""
+    return migrating.status(_find(env, stack, start=False, secrets=False))
 
 
 def build(env: str, stack: str | None, version: str | None, *, push: bool, yes: bool) -> Iterator[str]:

@@ -14,13 +14,15 @@ from tests.support.site import Site
 
 @pytest.fixture(scope="package")
 def workshop() -> Iterator[Checkout]:
-    """A checkout with the stacks `probe`, `fresh`, `other` and `guest`, and the environment `lab` of one host."""
+    """A checkout with the stacks `probe`, `fresh`, `other`, `library` and `guest`, and the environment `lab` of one host."""
     made = checkouts.make()
     stacks.add_probe(made)
     stacks.add_single(made, "fresh")
     stacks.add_single(made, "other")
     stacks.add_single(made, "guest")
-    listed = "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398}]"
+    stacks.add_library(made)
+    listed = "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
+    listed += " {name: library, port: 8396}]"
     stacks.environment(made, "lab", listed)
     made.commit("stacks for tests")
     yield made

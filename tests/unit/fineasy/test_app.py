@@ -1,4 +1,4 @@
-"""The parts of the app that stand on the standard library alone: logs, analyses, model files, health check, pending."""
+"""The parts of the app that stand on the standard library alone: logs, analyses, model files, health check."""
 
 import hashlib
 import http.server
@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from slipway.agent import schema
+from slipway.data import migrations
 
 from .conftest import API
 
@@ -96,21 +99,15 @@ def test_verdicts(module) -> None:
     ]  # fmt: skip
 
 
-def test_migrations_are_one_chain_with_titles(module) -> None:
-    pending = module("pending")
-    found = pending.migrations()
-    assert [revision for revision, _ in found] == ["0001", "0002", "0003"]
-    assert len(found) == len(list((API / "migrations" / "versions").glob("*.py")))
-    assert all(title and not title.endswith(".") for _, title in found)
-
-
-def test_pending_is_what_comes_after(module) -> None:
-    pending = module("pending")
-    known = [("0001", "a"), ("0002", "b"), ("0003", "c")]
-    assert pending.waiting(None, known) == known
-    assert pending.waiting("0001", known) == known[1:]
-    assert pending.waiting("0003", known) == []
-    assert pending.waiting("0009", known) == [], "a newer image has migrated: nothing for this one to do"
+def test_migrations_are_one_chain_with_titles() -> None:
+    folder = API / "migrations"
+    found, problems = schema.read("alembic", migrations.texts(folder))
+    assert problems == []
+    assert [m["id"] for m in found] == ["0001", "0002", "0003"]
+    assert len(found) == len(list((folder / "versions").glob("*.py")))
+    assert {m["kind"] for m in found} == {"expand"}
+    assert all(m["title"].endswith(".") for m in found)
+    assert 'slipway = "expand"' in (folder / "script.py.mako").read_text(), "a new one says which it is"
 
 
 def test_the_seeds_indexes_are_there() -> None:

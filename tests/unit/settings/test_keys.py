@@ -58,6 +58,8 @@ OTHER: dict[tuple[type[BaseModel], str], Any] = {
     (StackEntry, "replicas"): {"web": 4},
     (StackExtras, "migrate"): None,  # its keys, below
     (StackExtras, "smoke"): [],
+    (Migration, "kind"): None,  # each takes keys of its own: test_stackfile.py
+    (Migration, "database"): "other",
     (Migration, "service"): "worker",
     (Migration, "path"): "web",
     (ServiceExtras, "role"): None,  # test_stackfile.py
@@ -77,15 +79,22 @@ LOOKED_AT = {
 KEYS = [(kind, name) for kind in PLACES for name in kind.model_fields if (kind, name) != (Environment, "name")]
 
 
-def files(kind: type[BaseModel]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+ALEMBIC = {"kind": "alembic", "service": "web", "path": "web/migrations", "database": "db"}
+
+
+def files(kind: type[BaseModel], key: str = "") -> tuple[str, dict[str, Any], dict[str, Any]]:
     env = "local" if PLACES[kind][0] == "lab" else "staging"
     data = yaml.safe_load(LOCAL if env == "local" else STAGING)
     data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
-    return env, data, yaml.safe_load(STACK)
+    stack = yaml.safe_load(STACK)
+    if kind is Migration and key in ("database", "inside", "lock_timeout", "statement_timeout"):
+        stack["x-slipway"]["migrate"] = dict(ALEMBIC)
+        stack["services"]["other"] = dict(stack["services"]["db"])
+    return env, data, stack
 
 
 def put(checkout: Checkout, kind: type[BaseModel], key: str, value: Any) -> str:
-    env, data, stack = files(kind)
+    env, data, stack = files(kind, key)
     where, path = PLACES[kind]
     at: Any = stack if where == "stack" else data
     for part in path:
@@ -103,7 +112,7 @@ def test_each_key_changes_what_is_loaded(checkout: Checkout, kind: type[BaseMode
     if value is None:
         assert (kind, name) in OTHER
         return
-    env, data, stack = files(kind)
+    env, data, stack = files(kind, name)
     checkout.env(env, yaml.safe_dump(data))
     checkout.stack(yaml.safe_dump(stack))
     if (kind, name) == (StackEntry, "settings"):

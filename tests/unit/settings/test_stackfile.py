@@ -35,6 +35,8 @@ def test_a_good_stack(checkout: Checkout) -> None:
 
 
 WEB = "    build: ./web\n"
+MIGRATE = "{service: web, command: [migrate], pending: [pending, list], path: web/migrations}"
+SQL = "{kind: sql, service: web, path: web/migrations, database: db}"
 DB = "    image: postgres:17\n"
 
 
@@ -133,6 +135,14 @@ DB = "    image: postgres:17\n"
         ("service: web", "service: db", "25: x-slipway.migrate.service: db is no app service of this stack"),
         ("web/migrations", "web/migration", "25: x-slipway.migrate.path: there is no folder web/migration below compose/hello"),
         ("[migrate]", "[]", "25: x-slipway.migrate.command: should have at least one entry"),
+        ("[pending, list]", "[]", "25: x-slipway.migrate.pending: should have at least one entry"),
+        (", path: web/m", ", database: db, path: web/m", "25: x-slipway.migrate.database: has no effect with kind: command, which connects by itself"),
+        (MIGRATE, SQL.replace("db", "web"), '25: x-slipway.migrate.database: should name the accessory that is the Postgres'),
+        (MIGRATE, SQL.replace(", database: db", ""), "25: x-slipway.migrate.database: should name the accessory that is the Postgres"),
+        (MIGRATE, SQL.replace("sql", "sqll"), '25: x-slipway.migrate.kind: should be one of sql, alembic or command (did you mean "sql"?)'),
+        (MIGRATE, SQL.replace("db}", "db, command: [x]}"), "25: x-slipway.migrate.command: has no effect with kind: sql"),
+        (MIGRATE, SQL.replace("db}", "db, lock_timeout: 0}"), "25: x-slipway.migrate.lock_timeout: should be a millisecond at least: without a limit it could stop the site"),
+        (MIGRATE, SQL.replace("web/migrations", "."), "25: x-slipway.migrate.path: should be below the build context of web, so that its image has it; or say `inside`"),
         ("[migrate]", "migrate", "25: x-slipway.migrate.command: should be a list"),
         ("path: /, contains", "path: x, contains", "27: x-slipway.smoke[0].path: should be a path that starts with /"),
         ("contains: hello}", "method: PATSH}", "27: x-slipway.smoke[0].method: should be one of GET, POST, PUT or DELETE"),

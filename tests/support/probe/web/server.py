@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path == "/store":
             self.answer(200, {"pong": ask("PING"), "schema": ask("GET", "schema")})
         elif url.path == "/database":
-            self.answer(200, {"answer": database.query("SELECT 6 * 7")})
+            self.answer(200, {"answer": database.query(asked.get("sql", "SELECT 6 * 7"))})
         elif url.path == "/health/ready":
             self.answer(*ready())
         elif url.path == "/health":

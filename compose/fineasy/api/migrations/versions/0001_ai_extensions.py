@@ -4,6 +4,7 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+slipway = "expand"
 
 UPGRADE = """
 CREATE SEQUENCE ai_analysis_number;

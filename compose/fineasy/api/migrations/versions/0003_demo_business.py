@@ -4,6 +4,7 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
+slipway = "expand"
 
 UPGRADE = """
 INSERT INTO business_insights (business_id, insight_type, summary, details, valid_until)

@@ -1,0 +1,72 @@
+"""Migrations: the database's shape, brought to what a release expects."""
+
+from __future__ import annotations
+
+from invoke import Collection, Context
+
+from slipway.tasks import agreed, document, environment, out, task
+from slipway.tasks.release import tell
+
+
+@task(
+    "env",
+    "stack",
+    "version",
+    "plan",
+    "yes",
+    "format",
+    contract="run those that take something away, which the live release brings; once no release needs it",
+)
+def migrate(
+    c: Context,
+    env: str = "",
+    stack: str = "",
+    version: str = "",
+    contract: bool = False,
+    plan: bool = False,
+    yes: bool = False,
+    format: str = "text",
+) -> None:
+    """Run waiting migrations that expand, without a deploy; or, with --contract, those that contract.
+
+    A deploy runs the expanding ones by itself, before the new release takes requests. --plan shows what waits, with its SQL. More:
+    docs/migrations.md.
+    """
+    as_json = document(format)
+    from slipway.target.compose import verbs
+
+    tell(
+        verbs.migrate(
+            environment(c, env), stack or None, version or None, contract=contract, plan_only=plan, yes=agreed(yes)
+        ),
+        as_json,
+    )
+
+
+@task("env", "stack", "format")
+def status(c: Context, env: str = "", stack: str = "", format: str = "text") -> int:
+    """Show which migrations the database has had, which wait, and what for.
+
+    Exits 1 where the database does not answer, or a file was edited after it had been run.
+    """
+    as_json = document(format)
+    from slipway.target.compose import verbs
+    from slipway.watch import migrations as watch
+
+    found = verbs.migrate_status(environment(c, env), stack or None)
+    out(found if as_json else watch.text(found))
+    return 0 if found["well"] else 1
+
+
+@task("env", "stack", name="what it does, in a few words", contract="it takes something away (default: it only adds)")
+def new(c: Context, name: str, env: str = "", stack: str = "", contract: bool = False) -> None:
+    """Write the file of a new migration, numbered, from the stack's template."""
+    from slipway.data import migrations
+    from slipway.settings import load
+
+    _, _, found = load.load(environment(c, env), stack or None)
+    out(str(migrations.new(found, name, contract=contract).relative_to(load.root())))
+
+
+collection = Collection("migrate", status, new)
+collection.add_task(migrate, name="run", default=True)
