@@ -127,7 +127,7 @@ def test_one_that_dies_is_refused_at_once(port: int, found: dict[str, Any], says
     begun = time.monotonic()
     with pytest.raises(OperationFailed, match="web dies at start") as caught:
         wait([found], service(port, "/ready", within=60))
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10  # and not 60
     assert f"probe-v1-web-1: {says}" in caught.value.seen
     assert "log of id1" in caught.value.seen
 
