@@ -47,8 +47,8 @@ DB = "    image: postgres:17\n"
         ("      drain: 10m", "      dran: 10m", '11: services.web.x-slipway.dran: unknown key (did you mean "drain"?)'),
         ("timeout: 60s", "timout: 60s", '9: services.web.x-slipway.route.timout: unknown key (did you mean "timeout"?)'),
         ("volumes:\n  data", "volume:\n  data", None),
-        ("x-slipway:\n  migrate", "x-slipwy:\n  migrate", '24: x-slipwy: unknown key (did you mean "x-slipway"?)'),
-        ("contains: hello", "contain: hello", '27: x-slipway.smoke[0].contain: unknown key (did you mean "contains"?)'),
+        ("x-slipway:\n  migrate", "x-slipwy:\n  migrate", '25: x-slipwy: unknown key (did you mean "x-slipway"?)'),
+        ("contains: hello", "contain: hello", '28: x-slipway.smoke[0].contain: unknown key (did you mean "contains"?)'),
         (WEB, WEB + "    container_name: web\n", "4: services.web.container_name: is not for a stack: two releases run"),
         (WEB, WEB + "    links: [db]\n", "4: services.web.links: is not for a stack: services find each other by name"),
         (WEB, WEB + "    network_mode: host\n", "4: services.web.network_mode: is not for a stack: every service joins"),
@@ -78,7 +78,20 @@ DB = "    image: postgres:17\n"
         (WEB, "    build: 3\n", "3: services.web.build: should be a folder, or a mapping with a context"),
         (WEB, "    build: {context: ./web, contxt: a}\n", '3: services.web.build.contxt: unknown key (did you mean "context"?)'),
         (WEB, "    build: {context: ./web, ssh: [a]}\n", "3: services.web.build.ssh: is not supported"),
-        (DB, "    build: ./web\n    x-slipway: {role: accessory}\n", "17: services.db.build: an accessory runs a published"),
+        # what is kept
+        ("{backup: postgres}", "{}", "20: services.db.x-slipway.backup: the volume data is neither kept nor said to be"),
+        ("{backup: postgres}", "{backup: []}", "20: services.db.x-slipway.backup: the volume data is neither kept nor"),
+        ("{backup: postgres}", "{backup: postgre}", "20: services.db.x-slipway.backup.kind: should be one of postgres, redis, files or none (did"),
+        ("{backup: postgres}", "{backup: {kind: postgres, databse: a}}", '20: services.db.x-slipway.backup.databse: unknown key (did you mean "database"?)'),
+        ("{backup: postgres}", "{backup: {kind: postgres, paths: [/a]}}", "20: services.db.x-slipway.backup[0].paths: has no effect with the kind postgres"),
+        ("{backup: postgres}", "{backup: {kind: redis, user: a}}", "20: services.db.x-slipway.backup[0].user: has no effect with the kind redis"),
+        ("{backup: postgres}", "{backup: {kind: postgres, password: token}}", "20: services.db.x-slipway.backup[0].password: token is no secret of the service"),
+        ("{backup: postgres}", "{backup: [postgres, {kind: none, paths: [/a]}]}", "20: services.db.x-slipway.backup[1].paths[0]: is no volume of the service; its volumes: /var/lib"),
+        ("{backup: postgres}", "{backup: [postgres, {kind: files, paths: ['/a*']}]}", "20: services.db.x-slipway.backup[1].paths[0]: should be a path inside the service"),
+        ("{phase: 2}", "{phase: 2, backup: redis}", "15: services.worker.x-slipway.backup[0]: an app is replaced by each release"),
+        ("{phase: 2}", "{phase: 2, backup: files}", "15: services.worker.x-slipway.backup[0]: the service has no volume: name the paths"),
+        ("    stop_grace_period: 30s\n    x-slipway: {phase: 2}", "    x-slipway: {role: job, backup: none}", "14: services.worker.x-slipway.backup[0]: a job runs once"),
+        ("  smoke:\n", "  clean: [{table: a, column: b, service: dc}]\n  smoke:\n", '27: x-slipway.clean[0].service: is no database that is kept: db'),
         # environment, secrets, users
         ('"${LOG_LEVEL:-INFO}"', '"${LOG_LEVEL:-INFO}"\n      PLAIN:', "8: services.web.environment.PLAIN: would take its value"),
         ('"${LOG_LEVEL:-INFO}"', "${LOG_LEVEL}${PLAIN}", "7: services.web.environment.LOG_LEVEL: ${PLAIN} has no value and no"),
@@ -88,8 +101,8 @@ DB = "    image: postgres:17\n"
         ("secrets: [token]", "secrets: [tokn]", '5: services.web.secrets[0]: tokn is not declared under the file\'s top-level'),
         ("secrets: [token]", "secrets: [{source: token, mode: 0400}]", "5: services.web.secrets[0].mode: has no effect"),
         ("secrets: [token]", "secrets: token", "5: services.web.secrets: should be a list"),
-        ("{environment: HELLO_TOKEN}", "", "21: secrets.token: should say where plain `docker compose` finds it"),
-        ("{environment: HELLO_TOKEN}", "{env: A}", "21: secrets.token.env: unknown key"),
+        ("{environment: HELLO_TOKEN}", "", "22: secrets.token: should say where plain `docker compose` finds it"),
+        ("{environment: HELLO_TOKEN}", "{env: A}", "22: secrets.token.env: unknown key"),
         ('"10001:10001"', "app", "4: services.web.user: should be a number"),
         # volumes
         ("data:/var", "./data:/var", "19: services.db.volumes[0]: ./data is a folder of this machine"),
@@ -97,8 +110,8 @@ DB = "    image: postgres:17\n"
         ("data:/var", "dat:/var", '19: services.db.volumes[0]: dat is not declared under the file\'s top-level volumes (did'),
         ("data:/var", "/run/docker.sock:/var", "19: services.db.volumes[0]: the engine's socket"),
         # roles
-        (DB, DB + "    x-slipway: {route: {port: 1}}\n", "18: services.db.x-slipway.route: only an app service has a route"),
-        (DB, DB + "    x-slipway: {phase: 2}\n", "18: services.db.x-slipway.phase: has no effect: an accessory"),
+        ("{backup: postgres}", "{backup: postgres, route: {port: 1}}", "20: services.db.x-slipway.route: only an app service has a route"),
+        ("{backup: postgres}", "{backup: postgres, phase: 2}", "20: services.db.x-slipway.phase: has no effect: an accessory"),
         (DB, DB + "    deploy: {replicas: 2}\n", "18: services.db.deploy.replicas: only an app service has replicas"),
         ("{phase: 2}", "{phase: first}", "15: services.worker.x-slipway.phase: should be a whole number"),
         ("{phase: 2}", "{phase: 0}", "15: services.worker.x-slipway.phase: should be at least 1"),
@@ -127,23 +140,23 @@ DB = "    image: postgres:17\n"
         ('expose: ["5432"]', 'expose: ["5432-5440"]', "18: services.db.expose[0]: should be a port, 1 to 65535"),
         ('expose: ["5432"]', "expose: 5432", "18: services.db.expose: should be a list"),
         (DB, DB + "    ports: 5432\n", "18: services.db.ports: should be a list"),
-        ("  data: {}", "  data: {driver: nfs}", "23: volumes.data.driver: has no effect: Slipway makes the volume itself"),
-        ("  data: {}", "  data: external", "23: volumes.data: should be empty: Slipway makes the volume itself"),
+        ("  data: {}", "  data: {driver: nfs}", "24: volumes.data.driver: has no effect: Slipway makes the volume itself"),
+        ("  data: {}", "  data: external", "24: volumes.data: should be empty: Slipway makes the volume itself"),
         # the stack
-        ("service: web", "service: db", "25: x-slipway.migrate.service: db is no app service of this stack"),
-        ("web/migrations", "web/migration", "25: x-slipway.migrate.path: there is no folder web/migration below compose/hello"),
-        ("[migrate]", "[]", "25: x-slipway.migrate.command: should have at least one entry"),
-        ("[migrate]", "migrate", "25: x-slipway.migrate.command: should be a list"),
-        ("path: /, contains", "path: x, contains", "27: x-slipway.smoke[0].path: should be a path that starts with /"),
-        ("contains: hello}", "method: PATSH}", "27: x-slipway.smoke[0].method: should be one of GET, POST, PUT or DELETE"),
-        ("contains: hello}", "status: 99}", "27: x-slipway.smoke[0].status: should be at least 100"),
-        ("contains: hello}", "}\n    - {name: greets, path: /}", "28: x-slipway.smoke[1].name: another smoke test has this"),
+        ("service: web", "service: db", "26: x-slipway.migrate.service: db is no app service of this stack"),
+        ("web/migrations", "web/migration", "26: x-slipway.migrate.path: there is no folder web/migration below compose/hello"),
+        ("[migrate]", "[]", "26: x-slipway.migrate.command: should have at least one entry"),
+        ("[migrate]", "migrate", "26: x-slipway.migrate.command: should be a list"),
+        ("path: /, contains", "path: x, contains", "28: x-slipway.smoke[0].path: should be a path that starts with /"),
+        ("contains: hello}", "method: PATSH}", "28: x-slipway.smoke[0].method: should be one of GET, POST, PUT or DELETE"),
+        ("contains: hello}", "status: 99}", "28: x-slipway.smoke[0].status: should be at least 100"),
+        ("contains: hello}", "}\n    - {name: greets, path: /}", "29: x-slipway.smoke[1].name: another smoke test has this"),
     ],
 )  # fmt: skip
 def test_each_bad_input(checkout: Checkout, old: str, new: str, expected: str | None) -> None:
     checkout.change(old, new)
     if expected is None:  # reported, but not alone
-        assert f'{HERE}:22: volume: unknown key (did you mean "volumes"?)' in checkout.fails()
+        assert f'{HERE}:23: volume: unknown key (did you mean "volumes"?)' in checkout.fails()
         return
     found = checkout.fails()
     assert len(found) == 1, found
