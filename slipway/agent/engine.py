@@ -165,40 +165,54 @@ def _pull_failed(reference: str, seen: str) -> OperationFailed:
     return OperationFailed(f"image {reference} could not be pulled", seen)
 
 
-_children: set[subprocess.Popen[str]] = set()
+_children: dict[subprocess.Popen[str], str] = {}
+"""The commands in hand, and for `docker run` the name of its container."""
 _children_lock = threading.Lock()
 
 
 def kill_children() -> None:
-    """Kill the commands in hand: their deployer is gone."""
+    """Kill the commands in hand: their deployer is gone. Their containers are removed by the engine, which outlives us."""
     with _children_lock:
-        for child in _children:
-            child.kill()
+        for process in _children:
+            process.kill()
+        names = [name for name in _children.values() if name]
+        if names:
+            argv = ["docker", "rm", "--force", "--volumes", *names]
+            quiet = subprocess.DEVNULL
+            subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
-def command(argv: list[str], *, timeout: float = 600, cwd: Path | None = None) -> tuple[int, str, str]:
-    """Run a command on this host. Return exit code, standard output, standard error."""
+@contextlib.contextmanager
+def child(argv: list[str], *, cwd: Path | None = None, talks: bool = True, container: str = "") -> Iterator[Any]:
+    """Yield a process that ends with this session at the latest; `talks`: something is written to it."""
     with _children_lock:
-        child = subprocess.Popen(
+        process = subprocess.Popen(
             argv,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
         )
-        _children.add(child)
+        _children[process] = container
     try:
-        out, err = child.communicate(timeout=timeout)
-        return child.returncode, out, err
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.communicate()
-        return 124, "", f"did not end within {timeout:g} s"
+        yield process
     finally:
         with _children_lock:
-            _children.discard(child)
+            del _children[process]
+
+
+def command(argv: list[str], *, timeout: float = 600, cwd: Path | None = None) -> tuple[int, str, str]:
+    """Run a command on this host. Return exit code, standard output, standard error."""
+    with child(argv, cwd=cwd, talks=False) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+            return process.returncode, out, err
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return 124, "", f"did not end within {timeout:g} s"
 
 
 def compose(project: str, file: Path, *argv: str, timeout: float = 600) -> tuple[int, str, str]:

@@ -98,7 +98,7 @@ def agent_zip() -> bytes:
     package = Path(__file__).resolve().parents[2]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        files = {f"slipway/agent/{p.name}": p.read_text() for p in sorted((package / "agent").glob("*.py"))}
+        files = {str(p.relative_to(package.parent)): p.read_text() for p in sorted((package / "agent").rglob("*.py"))}
         files["slipway/__init__.py"] = ""
         files["__main__.py"] = files["slipway/agent/__main__.py"]
         for name, text in files.items():
