@@ -7,6 +7,7 @@ import hmac
 from typing import Any
 
 from . import engine, proxy, reap, router
+from .data import backup
 from .lease import Lease
 from .state import HOME, StackHome, read_json, read_lines
 
@@ -40,6 +41,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
         "ledger": read_lines(home.ledger)[-200:],
         "lease": Lease(home.stack).holder(),
         "frozen": Lease(home.stack).frozen(),
+        "backup": backup.state(home),
     }
 
 

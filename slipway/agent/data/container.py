@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import subprocess
 import tarfile
@@ -25,6 +26,8 @@ from . import keep
 TOOLS = HOME / "tools"
 RESTIC = "/slipway/restic"
 """Where a container finds restic."""
+AUTHORITIES = "/slipway/ca.pem"
+"""The certificates of authorities, from restic's image too: a database's image has none."""
 SECRETS = "/run/slipway"
 TASK = "slipway.task"
 """The label that tells throw-away containers of data from others."""
@@ -80,13 +83,19 @@ class Job:
 
     @property
     def restic(self) -> str:
-        """The command, for scripts. A repository on the host's own disk needs no cache."""
-        return RESTIC + (" --no-cache" if keep.is_local(self.document.repository) else "")
+        """The command, for scripts. A repository on the host's own disk needs no cache; another one, who signed whom."""
+        local = keep.is_local(self.document.repository)
+        return RESTIC + (" --no-cache" if local else "") + (f" --cacert {AUTHORITIES}" if self._authorities else "")
+
+    @property
+    def _authorities(self) -> Path | None:
+        path = binary(self.document.image).with_suffix(".pem")
+        return path if path.exists() and self.network != "none" else None
 
     def argv(self, script: str, words: Iterable[str], *, hostname: str = "", init: bool = True) -> list[str]:
         """Return the command that runs a shell script in it, with words as its arguments."""
         made = self.document
-        local = all(keep.is_local(r) for r in (made.repository, *made.copies))
+        local = keep.is_local(made.repository)
         argv = [
             "docker",
             "run",
@@ -120,8 +129,8 @@ class Job:
     def _mounts(self) -> list[str]:
         made = self.document
         mounts = [f"{binary(made.image)}:{RESTIC}:ro", f"{keep.folder(self.home) / 'secrets'}:{SECRETS}:ro"]
+        mounts += [f"{self._authorities}:{AUTHORITIES}:ro"] if self._authorities else []
         mounts += [f"{made.repository}:/repository"] if keep.is_local(made.repository) else []
-        mounts += [f"{url}:/copies/{n}" for n, url in enumerate(made.copies) if keep.is_local(url)]
         return [*mounts, f"{CACHE}:/cache", *self.mounts]
 
     def do(
@@ -226,23 +235,29 @@ def _take_out(image: str, path: Path) -> None:
     if code != 0:
         raise OperationFailed(f"restic could not be taken out of {image}", err)
     try:
-        done = subprocess.run(
-            ["docker", "cp", f"{made.strip()}:/usr/bin/restic", "-"], capture_output=True, check=False
-        )
-        if done.returncode != 0:
-            raise OperationFailed(f"restic could not be taken out of {image}", done.stderr.decode(errors="replace"))
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            program = archive.extractfile("restic")
-            data = program.read() if program else b""
+        with contextlib.suppress(OperationFailed):  # a lab's has none
+            _copy_out(made.strip(), "/etc/ssl/certs/ca-certificates.crt", path.with_suffix(".pem"))
+        _copy_out(made.strip(), "/usr/bin/restic", path)
     finally:
         engine.command(["docker", "rm", "--force", made.strip()])
-    new = path.with_suffix(f".{threading.get_ident()}")
-    new.write_bytes(data)
-    new.chmod(0o755)
-    new.replace(path)
     for old in TOOLS.glob("restic-*"):
         if re.fullmatch(r"restic-[0-9a-f]{16}", old.name) and old != path:
             old.unlink()
+
+
+def _copy_out(container: str, source: str, path: Path) -> None:
+    """Copy a file out of a container, whole or not at all."""
+    argv = ["docker", "cp", "--follow-link", f"{container}:{source}", "-"]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise OperationFailed(f"{source} could not be copied out of the image", done.stderr.decode(errors="replace"))
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        file = archive.extractfile(archive.getmembers()[0])
+        data = file.read() if file else b""
+    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    new.write_bytes(data)
+    new.chmod(0o755)
+    new.replace(path)
 
 
 def note(home: StackHome, name: str, value: object) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..failure import OperationFailed
-from ..state import StackHome, read_json, write, write_secrets
+from ..state import StackHome, read_json, write
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Kept:
         password: name of the accessory's secret file with the password; None where its own machine needs none.
         tables: of postgres: only these (`schema.table`); () is the whole database.
         paths: of files: absolute paths as the service's containers see them, in a volume or in the image.
+        host: of a managed database: its address; the accessory's own container otherwise.
+        port: of a managed database.
+        image: of a managed database: a client image of the server's version.
     """
 
     service: str
@@ -35,6 +38,9 @@ class Kept:
     password: str | None = None
     tables: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    host: str = ""
+    port: int = 0
+    image: str = ""
 
     @property
     def file(self) -> str:
@@ -56,6 +62,8 @@ class Document:
         least: percent of the last set's part that a new one must have at least; 0: any.
         late_after: seconds after which the last good set is too old.
         memory: limit of a container, in MB.
+        before_migrations: make a set before the schema changes.
+        fresh: seconds for which a set is young enough for that.
         kept: what is kept.
     """
 
@@ -68,6 +76,8 @@ class Document:
     least: float = 50.0
     late_after: float = 26 * 3600.0
     memory: int = 1024
+    before_migrations: bool = True
+    fresh: float = 600.0
     kept: tuple[Kept, ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
@@ -112,14 +122,21 @@ def write_document(home: StackHome, value: dict[str, Any], secrets: dict[str, st
     made = Document(**value)
     texts = {**secrets, "repository": inside(made.repository, "/repository")}
     texts.update({f"copy-{n}": inside(url, f"/copies/{n}") for n, url in enumerate(made.copies)})
-    write_secrets(folder(home) / "secrets", {n: {"value": v, "readers": ["0"]} for n, v in texts.items()})
-    there = folder(home) / "configuration"
-    for path in sorted(there.rglob("*")) if there.is_dir() else ():
+    _fill(folder(home) / "secrets", texts)  # containers read them as root: nobody else has to
+    _fill(folder(home) / "configuration", files)
+    write(folder(home) / "document.json", json.dumps(value, indent=1, sort_keys=True) + "\n", 0o600)
+
+
+def _fill(there: Path, files: dict[str, str]) -> None:
+    """Make a folder hold these files, for their owner alone, and no others."""
+    there.mkdir(parents=True, exist_ok=True)
+    there.chmod(0o700)
+    for path in sorted(there.rglob("*")):
         if path.is_file() and str(path.relative_to(there)) not in files:
             path.unlink()
     for name, text in files.items():
-        write(there / name, text, 0o600)
-    write(folder(home) / "document.json", json.dumps(value, indent=1, sort_keys=True) + "\n", 0o600)
+        if not (there / name).exists() or (there / name).read_text() != text:
+            write(there / name, text, 0o600)
 
 
 def is_local(repository: str) -> bool:

@@ -37,6 +37,8 @@ class Repository:
         self.home, self.run_name = home, run
         self.document = keep.document(home)
         self._jobs = 0
+        self.seen: tuple[list[SnapshotSet], list[str]] | None = None
+        """The sets as they were told last."""
 
     def job(self, name: str, **more: Any) -> Job:
         """Return a throw-away container of this run with the repository in it (see `Job`)."""
@@ -100,7 +102,8 @@ class Repository:
             OperationFailed: the repository can't be opened.
         """
         listed = _listed(self.check("the snapshots could not be listed", self._list()))
-        return snapshots.sort_out(listed, self.document.env, self.document.stack)
+        self.seen = snapshots.sort_out(listed, self.document.env, self.document.stack)
+        return self.seen
 
     def manifest(self, of: SnapshotSet) -> dict[str, Any]:
         """Return what a set says of itself. Raises OperationFailed where it can't be read."""
@@ -122,6 +125,7 @@ class Repository:
         while left:
             some, left = left[:_FORGET_AT_ONCE], left[_FORGET_AT_ONCE:]
             words = ["forget", *_LOCK_WAIT, *(["--prune"] if prune and not left else []), *some]
+            self.seen = None
             self.check("old snapshots could not be forgotten", self.restic("forget", *words))
 
     def verify(self, *words: str) -> None:
