@@ -24,6 +24,11 @@ _LOCK_WAIT = ["--retry-lock", "2m"]
 """Another stack may share the repository, and prune it at this moment."""
 _FORGET_AT_ONCE = 200
 
+# To restic a lock is stale where the process with its number is gone from the host of its name. Containers have host names and
+# numbers of processes of their own: so it is asked in one that has that host name. There it is process 1 (no lock is of it, since
+# all others run below an init process), and its threads, which count as well, come after numbers that were used up.
+_UNLOCK = "i=0; while [ $i -lt 400 ]; do (:); i=$((i + 1)); done; exec {restic} unlock"
+
 
 class Repository:
     """The repository of a stack's backups.
@@ -133,30 +138,30 @@ class Repository:
         self.check("restic check found the repository damaged", self.restic("check", "check", *_LOCK_WAIT, *words))
 
     def unlock(self) -> list[str]:
-        """Remove the locks of runs of this host that are gone, and those that are older than restic waits. Return their host names.
+        """Remove the locks of runs of this host that are gone, and those that are too old to restic. Return their host names.
 
-        To restic a lock is stale where its process is gone from the host of its name. Containers have process ids and host names
-        of their own: so restic is asked in one that has that host name, in which it is the only process.
+        Raises:
+            OperationFailed: the repository can't be read, or a lock can't be removed.
         """
-        done = self.check("locks could not be listed", self.restic("locks", "list", "locks", "--no-lock"))
         alive = {h for c in engine.containers(slipway_task="") if (h := c["Config"].get("Hostname"))}
         mine = set((read_json(keep.folder(self.home) / "holder.json") or {}).get("hostnames", []))
-        removed = []
-        for lock in done.out.split():
-            found = self.restic("lock", "cat", "lock", "--no-lock", lock)
-            if found.code != 0:
-                continue  # gone meanwhile
-            name = str(json.loads(found.out)["hostname"])
-            ours = name.startswith(host_prefix()) or name in mine
-            if not ours or name in alive or name in removed:
-                continue
-            # Without an init process: restic is process 1, and that of the lock, which never is, is not there.
-            job = self.job("unlock")
-            self.check("a stale lock was not removed", job.do(f"exec {job.restic} unlock", hostname=name, init=False))
-            removed.append(name)
-        if not removed and done.out.strip():
+        removed: list[str] = []
+        names = self._locks()
+        for name in names:
+            if (name.startswith(host_prefix()) or name in mine) and name not in alive:
+                done = self.job("unlock").do(_UNLOCK.format(restic=self.job("").restic), hostname=name, init=False)
+                self.check("a stale lock was not removed", done)
+                removed.append(name)
+        if set(names) - set(removed):
             self.check("stale locks were not removed", self.restic("unlock", "unlock"))  # those older than 30 min
+            removed += sorted(set(names) - set(removed) - set(self._locks()))
         return removed
+
+    def _locks(self) -> list[str]:
+        """Return the host names in the repository's locks."""
+        done = self.check("locks could not be listed", self.restic("locks", "list", "locks", "--no-lock"))
+        found = [self.restic("lock", "cat", "lock", "--no-lock", lock) for lock in done.out.split()]
+        return sorted({str(json.loads(f.out)["hostname"]) for f in found if f.code == 0})  # one may be gone meanwhile
 
 
 def host(document: keep.Document) -> list[str]:
