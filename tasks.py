@@ -2,7 +2,7 @@
 
 from invoke import Collection
 
-from slipway.tasks import accessory, checks, hosts, images, lab, lock, release, secrets
+from slipway.tasks import accessory, backup, checks, hosts, images, lab, lock, release, secrets
 
 namespace = Collection(
     release.deploy,
@@ -17,6 +17,7 @@ namespace = Collection(
     checks.lint,
     checks.bench,
     accessory=accessory.collection,
+    backup=backup.collection,
     lab=lab.collection,
     lock=lock.collection,
     release=release.collection,

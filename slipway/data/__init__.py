@@ -1,0 +1,1 @@
+"""What a stack keeps: backups, restores, drills, from the controller's side."""
