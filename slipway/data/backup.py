@@ -30,7 +30,9 @@ def find(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True
     if place is None:
         raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
     if place.env.backup is None:
-        raise BadInput(f"{env} has no backups", where=f"envs/{env}.yml", todo="say where they go: `backup:`, docs/data.md")
+        raise BadInput(
+            f"{env} has no backups", where=f"envs/{env}.yml", todo="say where they go: `backup:`, docs/data.md"
+        )
     if not place.stack.kept:
         where = f"compose/{place.stack.name}/compose.yaml"
         raise BadInput(f"{place.stack.name} keeps nothing", where=where, todo="say what: `backup:`, docs/data.md")
