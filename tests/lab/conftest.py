@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import books as data
 from tests.support import checkout as checkouts
 from tests.support import stacks
 from tests.support.checkout import Checkout
@@ -45,6 +46,15 @@ def probe(served: Site) -> Iterator[Site]:
     """The same for one test, which finds it healthy; what it changes in the tree is taken back."""
     with served.checkout.changed():
         yield served
+
+
+@pytest.fixture(scope="session")
+def books(workshop: Checkout) -> Site:
+    """The stack `books`, deployed, with rows, keys and files; it is kept, and nothing of it backed up yet."""
+    site = Site(workshop, "lab", "books", 8397)
+    site.deploy().ok()
+    data.fill(site)
+    return site
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
