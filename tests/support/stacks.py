@@ -27,6 +27,13 @@ def add_single(checkout: Checkout, name: str) -> None:
     shutil.copytree(_HERE / "probe/web", folder / "web", dirs_exist_ok=True)
 
 
+def add_keeps(checkout: Checkout, name: str = "keeps") -> None:
+    """Put a stack with data of each kind into a checkout: a database, a store, files in a volume and in an image."""
+    folder = checkout.path / "compose" / name
+    shutil.copytree(_HERE / "keeps", folder)
+    shutil.copytree(_HERE / "probe/web", folder / "web", dirs_exist_ok=True)
+
+
 def environment(checkout: Checkout, name: str, stacks: str, *, hosts: int = 1, **more: str) -> None:
     """Write `envs/<name>.yml`: a lab that starts from a provisioned host. `stacks` is YAML, `more` further top-level keys."""
     text = f"lab: {{hosts: {hosts}, kind: provisioned}}\nallow_dirty: true\nstacks: {stacks}\n"
