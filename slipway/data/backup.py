@@ -14,14 +14,20 @@ from slipway.target.compose import deploy, lease, look, workplace
 from slipway.target.compose.session import HostError, HostSession, by
 from slipway.target.compose.workplace import Workplace
 
-_ADVICE = (
-    ("does not open with this password", "inv secrets.edit --env {env}: backup.password has to be that of the repository"),
-    ("no space left", "make room where the repository is; inv backup.prune --env {env} frees what is kept no longer"),
-    ("does not run", "inv status --env {env}; inv accessory.apply --env {env} starts it"),
-    ("much smaller", "look at the data; where that is right: inv backup --env {env} --any-size"),
-    ("is locked", "inv backup.unlock --env {env} removes locks of runs that are gone"),
-    ("found the repository damaged", "restic's page on troubleshooting tells how to repair; a copy has its own data"),
-)  # fmt: skip
+
+def _advice(env: str, seen: str) -> str:
+    """Return what to type next, by what was seen; "" where that says nothing."""
+    if "does not open with this password" in seen:
+        return f"inv secrets.edit --env {env}: `backup: password` has to be the repository's"
+    if "no space left" in seen:
+        return f"make room where the repository is; inv backup.prune --env {env} frees what is kept no longer"
+    if "does not run" in seen:
+        return f"inv status --env {env}; inv accessory.apply --env {env} starts it"
+    if "much smaller" in seen:
+        return f"look at the data; where that is right: inv backup --env {env} --any-size"
+    if "is locked" in seen:
+        return f"inv backup.unlock --env {env} removes the locks of runs that are gone"
+    return ""
 
 
 def find(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True) -> Workplace:
@@ -59,8 +65,7 @@ def _told(place: Workplace, error: HostError) -> SlipwayError:
     env = place.env.name
     if error.lease:
         return LeaseHeld(error.what, where=error.where, seen=lease.tell(error.lease), todo="wait for it")
-    whole = f"{error.what} {error.seen}"
-    todo = next((advice.format(env=env) for words, advice in _ADVICE if words in whole), "")
+    todo = _advice(env, f"{error.what} {error.seen}")
     kind = BadInput if error.bad_input else SlipwayError
     return kind(error.what, where=error.where, seen=error.seen, todo=todo)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipway.errors import SlipwayError
+from slipway.settings.units import duration
 from slipway.target.compose import lease, look, workplace
 from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.workplace import Workplace

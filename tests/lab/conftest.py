@@ -21,8 +21,12 @@ def workshop() -> Iterator[Checkout]:
     stacks.add_single(made, "fresh")
     stacks.add_single(made, "other")
     stacks.add_single(made, "guest")
-    listed = "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398}]"
-    stacks.environment(made, "lab", listed)
+    stacks.add_books(made)
+    listed = (
+        "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
+        " {name: books, port: 8397}]"
+    )
+    stacks.environment(made, "lab", listed, backup="{repository: /var/backups/slipway/lab}")
     made.commit("stacks for tests")
     yield made
     made.remove()

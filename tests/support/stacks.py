@@ -27,11 +27,10 @@ def add_single(checkout: Checkout, name: str) -> None:
     shutil.copytree(_HERE / "probe/web", folder / "web", dirs_exist_ok=True)
 
 
-def add_keeps(checkout: Checkout, name: str = "keeps") -> None:
-    """Put a stack with data of each kind into a checkout: a database, a store, files in a volume and in an image."""
-    folder = checkout.path / "compose" / name
-    shutil.copytree(_HERE / "keeps", folder)
-    shutil.copytree(_HERE / "probe/web", folder / "web", dirs_exist_ok=True)
+def add_books(checkout: Checkout) -> None:
+    """Put the stack `books` into a checkout: a database, a queue and files, all of them kept."""
+    shutil.copytree(_HERE / "books", checkout.path / "compose/books")
+    shutil.copytree(_HERE / "probe/web", checkout.path / "compose/books/web")
 
 
 def environment(checkout: Checkout, name: str, stacks: str, *, hosts: int = 1, **more: str) -> None:

@@ -15,7 +15,7 @@ from tests.support import commands
 
 GAP = "\N{REPLACEMENT CHARACTER}"
 """Stands where a text has a value put in."""
-CONTEXTS = {context.name: context for context in tasks.namespace.to_contexts()}
+CONTEXTS = {name: context for context in tasks.namespace.to_contexts() for name in (context.name, *context.aliases)}
 FILES = sorted((commands.ROOT / "slipway").rglob("*.py"))
 
 

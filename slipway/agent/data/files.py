@@ -5,6 +5,7 @@ They are stored under the paths that the service's containers know them by.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -76,26 +77,29 @@ class _Heard(Watch):
             self.folders[node["path"]] = node["mode"]
 
 
-def source(home: StackHome, kept: keep.Kept, own_image: str) -> Source:
-    """Return where a service's kept files are.
-
-    Args:
-        home: the stack's folder.
-        kept: what.
-        own_image: restic's, for what is all in volumes.
+def container_of(home: StackHome, service: str) -> dict[str, Any]:
+    """Return a service's container (an inspection): of the release that serves, and one that runs, where there are such.
 
     Raises:
-        OperationFailed: the service has no container, so nobody can tell.
+        OperationFailed: it has none.
     """
-    found = engine.containers(slipway_stack=home.stack, slipway_service=kept.service)
+    found = engine.containers(slipway_stack=home.stack, slipway_service=service)
     found = [c for c in found if "slipway.task" not in c["Config"]["Labels"]]
-    serving = router.sends_to(home.stack)
-    rank = lambda c: (c["Config"]["Labels"].get("slipway.release") in serving, c["State"]["Running"], c["Created"])  # noqa: E731
+    serving: set[str] = set()
+    with contextlib.suppress(OperationFailed, OSError):  # a router that does not answer is no reason to lose data
+        serving = router.sends_to(home.stack)
+
+    def rank(container: dict[str, Any]) -> tuple[bool, bool, str]:
+        release = container["Config"]["Labels"].get("slipway.release")
+        return release in serving, container["State"]["Running"], container["Created"]
+
     if not found:
-        raise OperationFailed(
-            f"{kept.service} has no container", "its files are looked for there", service=kept.service
-        )
-    container = max(found, key=rank)
+        raise OperationFailed(f"{service} has no container", "its files are looked for there", service=service)
+    return max(found, key=rank)
+
+
+def source(container: dict[str, Any], kept: keep.Kept, own_image: str) -> Source:
+    """Return where a service's kept files are: in volumes, which restic's own image can mount, or some of them in its image."""
     mounts = {}
     for path in kept.paths:
         of = [m for m in container["Mounts"] if (path + "/").startswith(m["Destination"].rstrip("/") + "/")]
@@ -116,18 +120,43 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
         progress: told the bytes that were read so far.
 
     Raises:
-        OperationFailed: a path is not there, there is no file in them, or one could not be read.
+        OperationFailed: a path is not there, there is no file in them, one can't be read, or the stack's own command failed.
     """
-    document = repository.document
     if kept.kind == "configuration":
         folder = keep.folder(repository.home) / "configuration"
-        paths: tuple[str, ...] = (CONFIGURATION,)
-        where = Source(document.image, (f"{folder}:{CONFIGURATION}:ro",))
-    else:
-        paths, where = kept.paths, source(repository.home, kept, document.image)
+        where = Source(repository.document.image, (f"{folder}:{CONFIGURATION}:ro",))
+        return _store(repository, kept, (CONFIGURATION,), where, tags, progress)
+    container = container_of(repository.home, kept.service)
+    _exec(container, kept, kept.before)
+    try:
+        where = source(container, kept, repository.document.image)
+        return _store(repository, kept, kept.paths, where, tags, progress)
+    finally:
+        _exec(container, kept, kept.after)
+
+
+def _exec(container: dict[str, Any], kept: keep.Kept, command: tuple[str, ...]) -> None:
+    """Run a command of the stack's in its service, if there is one."""
+    if not command:
+        return
+    code, out, err = engine.command(["docker", "exec", container["Id"], *command], timeout=3600)
+    if code != 0:
+        lines = "\n".join((out + err).strip().splitlines()[-10:])
+        what = f"{' '.join(command)} failed in {kept.service}"
+        raise OperationFailed(what, f"{lines}\n(exit code {code})", service=kept.service)
+
+
+def _store(
+    repository: Repository,
+    kept: keep.Kept,
+    paths: tuple[str, ...],
+    where: Source,
+    tags: str,
+    progress: Callable[[int], None],
+) -> dict[str, Any]:
     job = repository.job("files", image=where.image, mounts=where.mounts)
     heard = _Heard(progress)
-    done = job.do(_SCRIPT % {"restic": job.restic}, tags, host(document)[1], *paths, line=heard)
+    done = job.do(_SCRIPT % {"restic": job.restic}, tags, host(repository.document)[1], *paths, line=heard)
     repository.check(f"the files of {kept.service} could not be read", heard.with_errors(done))
     summary = heard.ended(done)
     unread = [

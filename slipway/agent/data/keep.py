@@ -29,6 +29,8 @@ class Kept:
         host: of a managed database: its address; the accessory's own container otherwise.
         port: of a managed database.
         image: of a managed database: a client image of the server's version.
+        before: command that runs in the service before it is read: an index writes its snapshot, for one.
+        after: command that runs there once it was read.
     """
 
     service: str
@@ -41,6 +43,8 @@ class Kept:
     host: str = ""
     port: int = 0
     image: str = ""
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:

@@ -222,12 +222,14 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
         talking.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         exported = talking.ask("SELECT pg_export_snapshot()")
         about = json.loads(talking.ask(ABOUT_SQL))
-        tables = [t for t in json.loads(talking.ask(TABLES_SQL)) if not kept.tables or t in kept.tables]
-        missing = sorted(set(kept.tables) - set(tables))
+        wanted = {t if "." in t else f"public.{t}" for t in kept.tables}
+        tables = [t for t in json.loads(talking.ask(TABLES_SQL)) if not wanted or t.replace('"', "") in wanted]
+        missing = sorted(wanted - {t.replace('"', "") for t in tables})
         if missing or not tables:
             what = f"{kept.service}: there is no table {', '.join(missing)}" if missing else f"{kept.service} is empty"
             raise OperationFailed(what, f"database {kept.database} has {len(tables)} tables", service=kept.service)
-        dumping = pool.submit(_dump, repository, kept, where, exported, tags, progress)
+        named = tables if kept.tables else []
+        dumping = pool.submit(_dump, repository, kept, where, exported, named, tags, progress)
         sums = counted(talking, tables)
         large = objects(talking) if not kept.tables else [0, None]
         summary, listed = dumping.result()
@@ -247,12 +249,18 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
 
 
 def _dump(
-    repository: Repository, kept: keep.Kept, where: Server, exported: str, tags: str, progress: Callable[[int], None]
+    repository: Repository,
+    kept: keep.Kept,
+    where: Server,
+    exported: str,
+    tables: list[str],
+    tags: str,
+    progress: Callable[[int], None],
 ) -> tuple[dict[str, Any], list[str]]:
     """Dump into the repository, and read the list of what is in the dump back from there."""
     job = where.job(repository, "dump")
     words = ["pg_dump", "--format=custom", "--compress=0", "--no-password", f"--snapshot={exported}"]
-    words += [f"--lock-wait-timeout={_LOCKED_FOR}", *(f"--table={t}" for t in kept.tables)]
+    words += [f"--lock-wait-timeout={_LOCKED_FOR}", *(f"--table={t}" for t in tables)]
     script = (
         f'{_READ_PASSWORD}tags=$1; file=$2; host=$3; shift 3\n{job.restic} backup --json --retry-lock 2m --host "$host"'
         ' --tag "$tags" --stdin-filename "$file" --stdin-from-command -- "$@" || exit $?\n'
