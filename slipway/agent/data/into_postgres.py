@@ -28,7 +28,7 @@ _SWAP_WITHIN = 20.0
 _QUICKER = "-c synchronous_commit=off -c maintenance_work_mem=128MB -c statement_timeout=0 -c lock_timeout=0"
 
 # sh has no pipefail: whether restic read all of it is noted beside.
-_DUMP = "{ %(restic)s dump --no-lock \"$1\" \"$2\" 2> /tmp/read || : > /tmp/failed; }"
+_DUMP = '{ %(restic)s dump --no-lock "$1" "$2" 2> /tmp/read || : > /tmp/failed; }'
 _READ_ALL = "if [ -e /tmp/failed ]; then cat /tmp/read >&2; exit 71; fi"
 _UNREADABLE = 71
 
@@ -69,7 +69,9 @@ def refuse(talking: Conversation, kept: keep.Kept, part: Mapping[str, Any]) -> N
         seen = f"{kept.service} is Postgres {here // 10000}, the backup is of {part['server']}"
         what = "an older server can't take the backup of a newer one"
         raise OperationFailed(what, seen, service=kept.service, bad_input=True)
-    known = set(json.loads(talking.ask("SELECT coalesce(json_agg(name), '[]') FROM pg_catalog.pg_available_extensions")))
+    known = set(
+        json.loads(talking.ask("SELECT coalesce(json_agg(name), '[]') FROM pg_catalog.pg_available_extensions"))
+    )
     lacking = sorted(set(part["extensions"]) - known)
     if lacking:
         what = f"{kept.service} lacks extensions that the backup needs"
@@ -77,7 +79,12 @@ def refuse(talking: Conversation, kept: keep.Kept, part: Mapping[str, Any]) -> N
 
 
 def load(
-    repository: Repository, kept: keep.Kept, part: Mapping[str, Any], where: Server, into: str, progress: Callable[[str], None]
+    repository: Repository,
+    kept: keep.Kept,
+    part: Mapping[str, Any],
+    where: Server,
+    into: str,
+    progress: Callable[[str], None],
 ) -> list[str]:
     """Make the database `into` of a dump, anew; return what is not as the manifest says.
 
@@ -204,7 +211,11 @@ def _finish(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], ta
         found = compare.missing(talking, part)
         owners = owned(talking)
         # Constraints may refer to tables that are not kept.
-        making = None if kept.tables else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners)
+        making = (
+            None
+            if kept.tables
+            else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners)
+        )
         if not found:
             found = compare.tables(talking, part, list(part["tables"]))
         if making:

@@ -83,7 +83,9 @@ def store(repository: Repository, kept: keep.Kept) -> Store:
     password = home.accessories / "secrets" / kept.password if kept.password else None
     mounts = (f"{password}:{PASSWORD}:ro",) if password and password.exists() else ()
     job = repository.job("config", image=container["Image"], network=f"container:{container['Id']}", mounts=mounts)
-    script = f'{redis._READ_PASSWORD}for key in dir {" ".join(_CONFIG)}; do redis-cli -h 127.0.0.1 CONFIG GET $key; done'
+    script = (
+        f"{redis._READ_PASSWORD}for key in dir {' '.join(_CONFIG)}; do redis-cli -h 127.0.0.1 CONFIG GET $key; done"
+    )
     done = repository.check(f"{kept.service} does not tell its configuration", job.do(script))
     words = done.out.split("\n")
     told = {words[i]: words[i + 1] for i in range(0, len(words) - 1) if words[i] in ("dir", *_CONFIG)}
@@ -98,7 +100,11 @@ def store(repository: Repository, kept: keep.Kept) -> Store:
 
 
 def load(
-    repository: Repository, kept: keep.Kept, part: Mapping[str, Any], where: Store, progress: Callable[[str], None],
+    repository: Repository,
+    kept: keep.Kept,
+    part: Mapping[str, Any],
+    where: Store,
+    progress: Callable[[str], None],
     new: str = "",
 ) -> list[str]:
     """Load a dump beside what is there; return what is not as the manifest says.
@@ -133,7 +139,9 @@ def load(
 def _compare(kept: keep.Kept, part: Mapping[str, Any], text: str) -> list[str]:
     found = []
     numbers = {key: int(value) for key, value in re.findall(r"slipway (\w+) (\d+)", text)}
-    read = {word: int(number) for number, word in re.findall(r"\[info\] (\d+) (keys read|expires|already expired)", text)}
+    read = {
+        word: int(number) for number, word in re.findall(r"\[info\] (\d+) (keys read|expires|already expired)", text)
+    }
     if numbers.get("bytes") != part["bytes"]:
         found.append(f"{kept.service}: {numbers.get('bytes')} bytes, {part['bytes']} were backed up")
     if read.get("keys read") != part["keys"]:
@@ -161,5 +169,3 @@ def stop(home: StackHome, service: str) -> list[str]:
     for container in found:
         engine.api("POST", f"/containers/{container['Id']}/stop", timeout=3700)
     return [c["Id"] for c in found]
-
-
