@@ -75,8 +75,10 @@ def alone(home: StackHome, who: Who, wait: float, progress: Callable[[str], None
 
 def _tidy(home: StackHome, run: str) -> None:
     """Remove a killed run's locks, where its repository is there at all."""
-    if (keep.folder(home) / "known.json").exists():
-        Repository(home, run).unlock()
+    repository = Repository(home, run)
+    known = read_json(keep.folder(home) / "known.json") or {}
+    if known.get("repository") == repository.document.repository:
+        repository.unlock()
 
 
 def _hostname(home: StackHome, kept: keep.Kept) -> str:

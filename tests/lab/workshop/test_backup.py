@@ -61,10 +61,9 @@ def test_no_secret_shows(kept: Site) -> None:
     ]  # fmt: skip
     running = kept.start("backup")
     shown = ""
-    while running.process.poll() is None:
-        ids = kept.on("docker", "ps", "--quiet", "--filter", "label=slipway.task", check=False).split()
-        shown += kept.on("docker", "inspect", *ids, check=False) if ids else ""
-        shown += kept.on("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", check=False)
+    look = "docker inspect $(docker ps --quiet --filter label=slipway.task); cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+    while running.process.poll() is None and "pg_dump" not in shown:
+        shown += kept.on("sh", "-c", look, check=False)
     done = running.result().ok()
     assert "RESTIC_PASSWORD_FILE" in shown
     assert password not in shown + done.text
