@@ -15,6 +15,8 @@ UNITS = [
     "slipway-firewall.service",
     "slipway-reap.timer",
     "slipway-reap.service",
+    "slipway-backup.timer",
+    "slipway-backup.service",
     "apt-daily-upgrade.timer",
     "logrotate.timer",
     "systemd-timesyncd.service",
