@@ -1,4 +1,4 @@
-"""Files back into volumes: restored beside what is there, their hashes compared, then moved. Those of an image are compared only."""
+"""Files back into volumes: restored beside what is there, compared, then moved. Those of an image are compared only."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from .restic import Repository
 
 _SUM = re.compile(r"slipway (\d+) ([0-9a-f]{64})  (.*)", re.DOTALL)
 
+_EACH = (
+    """-type f -exec sh -c 'for f; do printf "slipway %s %s\\0" "$(stat -c %s "$f")" """
+    """"$(sha256sum < "$f" | cut -c1-64)  $f"; done' sh {} +"""
+)
+"""For `find`: tells size, SHA-256 and path of each file."""
+
 # `restic restore ID:/folder` takes a folder; a single file is taken out of the folder that it is in.
 _LOAD = """
 new=$1; id=$2; folder=$3; only=$4
 mkdir -p "$new"
 if [ -n "$only" ]; then set -- --include "/$only"; else set --; fi
-%(restic)s restore --no-lock --target "$new" "$@" "$id:$folder" > /tmp/read 2>&1 || { tail -n 20 /tmp/read >&2; exit 1; }
+{restic} restore --no-lock --target "$new" "$@" "$id:$folder" > /tmp/read 2>&1 || {{ tail -n 20 /tmp/read >&2; exit 1; }}
 cd "$new"
-find . -type f -exec sh -c 'for f; do printf "slipway %%s %%s\\0" "$(stat -c %%s "$f")" "$(sha256sum < "$f" | cut -c1-64)  $f"; done' sh {} +
+find . {each}
 """
 
-_SUMS = """
-for path; do
-    find "$path" -type f -exec sh -c 'for f; do printf "slipway %s %s\\0" "$(stat -c %s "$f")" "$(sha256sum < "$f" | cut -c1-64)  $f"; done' sh {} +
-done
+_SUMS = f"""
+for path; do find "$path" {_EACH}; done
 """
 
 _SWAP_ONE = """
@@ -70,7 +74,9 @@ def load(
         below = f"{mount}/{NEW}" + ("" if path == mount else f"/{number}" if whole else f"/{number}.folder")
         job = _job(repository, "load", target)
         heard: list[str] = []
-        done = job.do(_LOAD % {"restic": job.restic}, below, str(part["snapshot"]), folder, only, line=heard.append)
+        done = job.do(
+            _LOAD.format(restic=job.restic, each=_EACH), below, str(part["snapshot"]), folder, only, line=heard.append
+        )
         repository.check(f"the files of {kept.service} could not be restored", done)
         if not whole:
             words = 'cd "$1"; mv -T -- "$2/$3" "$4"; rmdir "$2"'

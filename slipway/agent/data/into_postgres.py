@@ -4,6 +4,7 @@ So an interruption leaves the old database or the new one, never half of one. Ta
 where nobody may make another one, are written in one transaction instead.
 """
 
+# ruff: noqa: S608 - names are quoted here, or by the server
 from __future__ import annotations
 
 import contextlib
@@ -28,7 +29,7 @@ _SWAP_WITHIN = 20.0
 _QUICKER = "-c synchronous_commit=off -c maintenance_work_mem=128MB -c statement_timeout=0 -c lock_timeout=0"
 
 # sh has no pipefail: whether restic read all of it is noted beside.
-_DUMP = "{ %(restic)s dump --no-lock \"$1\" \"$2\" 2> /tmp/read || : > /tmp/failed; }"
+_DUMP = '{ %(restic)s dump --no-lock "$1" "$2" 2> /tmp/read || : > /tmp/failed; }'
 _READ_ALL = "if [ -e /tmp/failed ]; then cat /tmp/read >&2; exit 71; fi"
 _UNREADABLE = 71
 
@@ -69,7 +70,9 @@ def refuse(talking: Conversation, kept: keep.Kept, part: Mapping[str, Any]) -> N
         seen = f"{kept.service} is Postgres {here // 10000}, the backup is of {part['server']}"
         what = "an older server can't take the backup of a newer one"
         raise OperationFailed(what, seen, service=kept.service, bad_input=True)
-    known = set(json.loads(talking.ask("SELECT coalesce(json_agg(name), '[]') FROM pg_catalog.pg_available_extensions")))
+    known = set(
+        json.loads(talking.ask("SELECT coalesce(json_agg(name), '[]') FROM pg_catalog.pg_available_extensions"))
+    )
     lacking = sorted(set(part["extensions"]) - known)
     if lacking:
         what = f"{kept.service} lacks extensions that the backup needs"
@@ -77,7 +80,12 @@ def refuse(talking: Conversation, kept: keep.Kept, part: Mapping[str, Any]) -> N
 
 
 def load(
-    repository: Repository, kept: keep.Kept, part: Mapping[str, Any], where: Server, into: str, progress: Callable[[str], None]
+    repository: Repository,
+    kept: keep.Kept,
+    part: Mapping[str, Any],
+    where: Server,
+    into: str,
+    progress: Callable[[str], None],
 ) -> list[str]:
     """Make the database `into` of a dump, anew; return what is not as the manifest says.
 
@@ -128,11 +136,11 @@ def _make_roles(talking: Conversation, part: Mapping[str, Any]) -> None:
 
 def _make(talking: Conversation, kept: keep.Kept, into: str) -> None:
     """Make an empty database like the kept one."""
-    drop(talking, into)
     told = talking.ask(
         "SELECT to_json(d)::jsonb || json_build_object('encoding', pg_encoding_to_char(encoding), 'owner',"
         f" pg_get_userbyid(datdba))::jsonb FROM pg_catalog.pg_database d WHERE datname = {literal(kept.database)}"
     )
+    drop(talking, into)
     like = json.loads(told) if told else {"owner": kept.user}
     words = f"CREATE DATABASE {name(into)} TEMPLATE template0 OWNER {name(like['owner'])}"
     for key, column in (("ENCODING", "encoding"), ("LC_COLLATE", "datcollate"), ("LC_CTYPE", "datctype")):
@@ -160,7 +168,8 @@ def _restore(repository: Repository, part: Mapping[str, Any], target: Server, wh
     dump = _DUMP % {"restic": job.restic}
     script = (
         f'{postgres._READ_PASSWORD}dump() {{ {dump[1:-1]} }}\nfile=$1; id=$2; shift 2; db="$PGDATABASE"\n'
-        f'dump "$id" "$file" | pg_restore --exit-on-error --no-password --dbname="$db" "$@" || {{ code=$?; {_READ_ALL}; exit $code; }}\n'
+        'dump "$id" "$file" | pg_restore --exit-on-error --no-password --dbname="$db" "$@"'
+        f" || {{ code=$?; {_READ_ALL}; exit $code; }}\n"
         f"{_READ_ALL}\n"
     )
     repository.check(what, job.do(script, str(part["file"]), str(part["snapshot"]), *words))
@@ -204,7 +213,11 @@ def _finish(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], ta
         found = compare.missing(talking, part)
         owners = owned(talking)
         # Constraints may refer to tables that are not kept.
-        making = None if kept.tables else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners)
+        making = (
+            None
+            if kept.tables
+            else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners)
+        )
         if not found:
             found = compare.tables(talking, part, list(part["tables"]))
         if making:
@@ -287,7 +300,7 @@ def replace(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], wh
         begin, words = "", "--no-owner --no-acl" if not is_super else ""
     elif kept.tables:
         off = "SET session_replication_role = replica;" if is_super else ""
-        begin = off + "".join(f"DELETE FROM ONLY {table};" for table in part["tables"])  # noqa: S608 - quoted by the server
+        begin = off + "".join(f"DELETE FROM ONLY {table};" for table in part["tables"])
         words = "--data-only"
     else:
         begin, words = "", "--clean --if-exists" + ("" if is_super else " --no-owner --no-acl")

@@ -76,14 +76,16 @@ class Store:
     names: Mapping[str, str]
 
 
-def store(repository: Repository, kept: keep.Kept) -> Store:
-    """Return where the running server keeps its data. Raises OperationFailed where it does not run or keeps none."""
+def store(repository: Repository, kept: keep.Kept, container: dict[str, Any] | None = None) -> Store:
+    """Return where a running server (default: the stack's) keeps its data. Raises OperationFailed where it does not run."""
     home = repository.home
-    container = accessory(home, kept.service)
+    container = container or accessory(home, kept.service)
     password = home.accessories / "secrets" / kept.password if kept.password else None
     mounts = (f"{password}:{PASSWORD}:ro",) if password and password.exists() else ()
     job = repository.job("config", image=container["Image"], network=f"container:{container['Id']}", mounts=mounts)
-    script = f'{redis._READ_PASSWORD}for key in dir {" ".join(_CONFIG)}; do redis-cli -h 127.0.0.1 CONFIG GET $key; done'
+    script = (
+        f"{redis._READ_PASSWORD}for key in dir {' '.join(_CONFIG)}; do redis-cli -h 127.0.0.1 CONFIG GET $key; done"
+    )
     done = repository.check(f"{kept.service} does not tell its configuration", job.do(script))
     words = done.out.split("\n")
     told = {words[i]: words[i + 1] for i in range(0, len(words) - 1) if words[i] in ("dir", *_CONFIG)}
@@ -98,8 +100,11 @@ def store(repository: Repository, kept: keep.Kept) -> Store:
 
 
 def load(
-    repository: Repository, kept: keep.Kept, part: Mapping[str, Any], where: Store, progress: Callable[[str], None],
-    new: str = "",
+    repository: Repository,
+    kept: keep.Kept,
+    part: Mapping[str, Any],
+    where: Store,
+    progress: Callable[[str], None],
 ) -> list[str]:
     """Load a dump beside what is there; return what is not as the manifest says.
 
@@ -109,7 +114,6 @@ def load(
         part: what the manifest says of the dump.
         where: where the data go.
         progress: told how far it is.
-        new: the folder to fill (default: the one that `swap` takes).
 
     Raises:
         OperationFailed: the dump can't be read, or this server's version does not take it.
@@ -121,7 +125,7 @@ def load(
     said: list[str] = []
     done = job.do(
         _LOAD % {"restic": job.restic},
-        new or f"{where.folder}/{NEW}", str(part["snapshot"]), str(part["file"]), rdb, aof, folder, file, line=said.append,
+        f"{where.folder}/{NEW}", str(part["snapshot"]), str(part["file"]), rdb, aof, folder, file, line=said.append,
     )  # fmt: skip
     text = "".join(said)
     if done.code:
@@ -133,7 +137,9 @@ def load(
 def _compare(kept: keep.Kept, part: Mapping[str, Any], text: str) -> list[str]:
     found = []
     numbers = {key: int(value) for key, value in re.findall(r"slipway (\w+) (\d+)", text)}
-    read = {word: int(number) for number, word in re.findall(r"\[info\] (\d+) (keys read|expires|already expired)", text)}
+    read = {
+        word: int(number) for number, word in re.findall(r"\[info\] (\d+) (keys read|expires|already expired)", text)
+    }
     if numbers.get("bytes") != part["bytes"]:
         found.append(f"{kept.service}: {numbers.get('bytes')} bytes, {part['bytes']} were backed up")
     if read.get("keys read") != part["keys"]:
@@ -161,5 +167,3 @@ def stop(home: StackHome, service: str) -> list[str]:
     for container in found:
         engine.api("POST", f"/containers/{container['Id']}/stop", timeout=3700)
     return [c["Id"] for c in found]
-
-
