@@ -35,6 +35,8 @@ class Context:
         """What a run holds from one operation to another one."""
         self.data: Any = None
         """The repository of backups, while a restore has their lock."""
+        self.manifests: dict[tuple[str, str], Result] = {}
+        """What backups say they hold, by stack and id: read once in a session."""
         self.stopped = False
         """Whether this run has stopped apps."""
         self.leases: list[Lease] = []

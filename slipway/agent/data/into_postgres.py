@@ -162,15 +162,19 @@ def _make_what_tables_need(repository: Repository, target: Server, part: Mapping
             talking.ask(f"CREATE EXTENSION IF NOT EXISTS {name(extension)} CASCADE")
 
 
-def _restore(repository: Repository, part: Mapping[str, Any], target: Server, what: str, *words: str) -> None:
+def _restore(
+    repository: Repository, part: Mapping[str, Any], target: Server, what: str, *words: str, rows: bool = True
+) -> None:
+    """Restore sections of a dump. Without rows pg_restore needs its beginning only, and leaves restic alone with the rest."""
+    all_read = _READ_ALL if rows else ":"
     job = target.job(repository, "load")
     job = dataclasses.replace(job, variables={**job.variables, "PGOPTIONS": _QUICKER})
     dump = _DUMP % {"restic": job.restic}
     script = (
         f'{postgres._READ_PASSWORD}dump() {{ {dump[1:-1]} }}\nfile=$1; id=$2; shift 2; db="$PGDATABASE"\n'
         'dump "$id" "$file" | pg_restore --exit-on-error --no-password --dbname="$db" "$@"'
-        f" || {{ code=$?; {_READ_ALL}; exit $code; }}\n"
-        f"{_READ_ALL}\n"
+        f" || {{ code=$?; {all_read}; exit $code; }}\n"
+        f"{all_read}\n"
     )
     repository.check(what, job.do(script, str(part["file"]), str(part["snapshot"]), *words))
 
@@ -216,7 +220,7 @@ def _finish(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], ta
         making = (
             None
             if kept.tables
-            else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners)
+            else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners, rows=False)
         )
         if not found:
             found = compare.tables(talking, part, list(part["tables"]))

@@ -41,7 +41,7 @@ fi
 server=$!
 say() { redis-cli -s /tmp/socket "$@"; }
 until [ "$(say PING 2> /dev/null)" = PONG ]; do
-    kill -0 $server 2> /dev/null || { tail -n 20 /tmp/server >&2; exit 1; }
+    [ -d /proc/$server ] || { tail -n 20 /tmp/server >&2; exit 1; }
     sleep 0.1
 done
 echo "slipway keys $(say INFO keyspace | sed -n 's/.*keys=\\([0-9]*\\).*/\\1/p' | awk '{ n += $1 } END { print n + 0 }')"

@@ -269,7 +269,7 @@ def _look(context: Context, home: StackHome, snapshot: str, only: list[str]) -> 
     if not engine.has_image(repository.document.image):
         engine.pull(repository.document.image, None, context.progress)
     chosen = choose(repository, snapshot)
-    manifest = repository.manifest(chosen)
+    manifest = context.manifests[home.stack, chosen.id] = repository.manifest(chosen)
     todo = work(repository.document, manifest, only)
     parts = [
         {
@@ -283,13 +283,18 @@ def _look(context: Context, home: StackHome, snapshot: str, only: list[str]) -> 
     return {"set": chosen.document(), "parts": parts, "at": manifest["at"]}
 
 
-def _todo(repository: Repository, snapshot: str, only: Sequence[str]) -> list[Work]:
-    return work(repository.document, repository.manifest(choose(repository, snapshot)), only)
+def _todo(context: Context, home: StackHome, snapshot: str, only: Sequence[str]) -> list[Work]:
+    """Return what is to be restored. The manifest is read once in a session: to open a repository takes a second."""
+    key = (home.stack, snapshot)
+    if key not in context.manifests:
+        repository = context.data or Repository(home, lock.new_run())
+        context.manifests[key] = repository.manifest(choose(repository, snapshot))
+    return work(keep.document(home), context.manifests[key], only)
 
 
 @operation("restore.load")
-def _load(context: Context, _: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
-    todo = _todo(context.data, snapshot, only)
+def _load(context: Context, home: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
+    todo = _todo(context, home, snapshot, only)
     refuse_full(todo)
     found, words = load(context.data, todo, targets, context.progress)
     if found:
@@ -298,9 +303,9 @@ def _load(context: Context, _: StackHome, snapshot: str, only: list[str], target
 
 
 @operation("restore.save")
-def _save(context: Context, _: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
+def _save(context: Context, home: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
     """Make a safety snapshot of what the restore writes over; `{set: None}` where there is nothing yet."""
-    todo = _todo(context.data, snapshot, only)
+    todo = _todo(context, home, snapshot, only)
     services = sorted({w.service for w in todo if something(context.data, w, targets)})
     if not services:
         return {"set": None}
@@ -309,19 +314,18 @@ def _save(context: Context, _: StackHome, snapshot: str, only: list[str], target
 
 
 @operation("restore.swap")
-def _swap(context: Context, _: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
-    todo = _todo(context.data, snapshot, only)
+def _swap(context: Context, home: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
+    todo = _todo(context, home, snapshot, only)
     done = put_in_place(context.data, todo, targets, context.progress)
     return {"done": done}
 
 
 @operation("restore.tidy")
-def _tidy(context: Context, _: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
+def _tidy(context: Context, home: StackHome, snapshot: str, only: list[str], targets: dict[str, Any]) -> Result:
     if context.data is None:
         return {"left": []}  # it never came so far
-    todo = _todo(context.data, snapshot, only)
+    todo = _todo(context, home, snapshot, only)
     return {"left": tidy(context.data, todo, targets)}
-
 
 
 @operation("restore.beside")
@@ -337,7 +341,7 @@ def _beside(
 ) -> Result:
     """Restore beside what is there: databases of that name, volumes whose names hold it. Nothing that serves is touched."""
     with lock.alone(home, Who("restore", by, command), 0.0, context.progress) as repository:
-        todo = _todo(repository, snapshot, only)
+        todo = _todo(context, home, snapshot, only)
         refuse_full(todo)
         done: list[str] = []
         found: list[str] = []

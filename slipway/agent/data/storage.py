@@ -12,6 +12,7 @@ from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import HOME, StackHome, append_line, now
 from . import keep, lock, postgres
+from .container import CACHE
 from .into_postgres import name
 from .lock import Who
 from .restic import Repository
@@ -33,14 +34,21 @@ def _review(context: Context, home: StackHome) -> Result:
     containers = engine.containers()
     in_use = {c["Image"] for c in containers}
     mounted = {m.get("Name") for c in containers for m in c["Mounts"]}
+    needed = _needed()
     images = [
-        {"name": _image_name(i), "bytes": i["Size"], "unused": i["Id"] not in in_use} for i in used.get("Images") or []
+        {
+            "name": _image_name(i),
+            "bytes": i["Size"],
+            "unused": i["Id"] not in in_use
+            and not needed & {*(i.get("RepoTags") or []), *(i.get("RepoDigests") or [])},
+        }
+        for i in used.get("Images") or []
     ]
     volumes = [
         {
             "name": v["Name"],
             "bytes": (v.get("UsageData") or {}).get("Size", -1),
-            "unused": v["Name"] not in mounted,
+            "unused": v["Name"] not in mounted | {CACHE},
             "stack": (v.get("Labels") or {}).get("slipway.stack"),
         }
         for v in used.get("Volumes") or []
@@ -54,6 +62,17 @@ def _review(context: Context, home: StackHome) -> Result:
         "tables": _tables(context, home),
         "backups": _backups(home),
     }
+
+
+def _needed() -> set[str]:
+    """Return the images that this host's stacks need, though nothing runs of them now: kept releases', restic's."""
+    found: set[str] = set()
+    for folder in (HOME / "stacks").glob("*"):
+        home = StackHome(folder.name)
+        document = keep.known(home)
+        found |= {document.image} if document else set()
+        found |= {image for r in home.known() for image in home.meta(r).get("images", {}).values()}
+    return found
 
 
 def _image_name(image: dict[str, Any]) -> str:
