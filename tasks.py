@@ -2,12 +2,13 @@
 
 from invoke import Collection
 
-from slipway.tasks import accessory, backup, checks, hosts, images, lab, lock, release, secrets
+from slipway.tasks import accessory, backup, checks, hosts, images, lab, lock, release, restore, secrets, storage
 
 namespace = Collection(
     release.deploy,
     release.rollback,
     release.migrate,
+    restore.restore,
     release.status,
     images.build,
     images.push,
@@ -22,4 +23,5 @@ namespace = Collection(
     lock=lock.collection,
     release=release.collection,
     secrets=secrets.collection,
+    storage=storage.collection,
 )

@@ -58,16 +58,17 @@ def on_host(place: Workplace) -> Iterator[HostSession]:
         try:
             yield session
         except HostError as error:
-            raise _told(place, error) from error
+            raise failure(place, error) from error
 
 
-def _told(place: Workplace, error: HostError) -> SlipwayError:
+def failure(place: Workplace, error: HostError) -> SlipwayError:
+    """Return a host's failure as what people understand, with what to type."""
     env = place.env.name
     if error.lease:
         return LeaseHeld(error.what, where=error.where, seen=lease.tell(error.lease), todo="wait for it")
     todo = _advice(env, f"{error.what} {error.seen}")
     kind = BadInput if error.bad_input else SlipwayError
-    return kind(error.what, where=error.where, seen=error.seen, todo=todo)
+    return kind(error.what, where=error.where, seen=error.seen, serves=error.serves, todo=todo)
 
 
 def backup(env: str, stack: str | None, only: Sequence[str], *, any_size: bool, yes: bool) -> dict[str, Any]:

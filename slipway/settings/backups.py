@@ -51,6 +51,8 @@ def check(
     names = list(secrets)
     for index, entry in enumerate(backups):
         path = (*at, "x-slipway", "backup", index)
+        if entry.kind in ("postgres", "redis") and entry.kind in [e.kind for e in backups[:index]]:
+            refuse(path, f"the service has one database of the kind {entry.kind} already: give the other one a service")
         if role == "job":
             refuse(path, "a job runs once, and keeps nothing")
         elif role == "app" and entry.kind in ("postgres", "redis"):
@@ -86,8 +88,9 @@ def of_service(service: Service) -> Iterator[Kept]:
     """Yield what is kept of a service, with defaults put in."""
     environment = service.compose.get("environment", {})
     mounts = tuple(path for _, path in mounted(service.compose))
+    files = [entry for entry in service.backup if entry.kind == "files"]
     for entry in service.backup:
-        if entry.kind == "none":
+        if entry.kind == "none" or entry in files[1:]:
             continue
         common: dict[str, Any] = {"service": service.name, "before": entry.before, "after": entry.after}
         if entry.kind == "postgres":
@@ -99,7 +102,10 @@ def of_service(service: Service) -> Iterator[Kept]:
         elif entry.kind == "redis":
             common |= {"password": entry.password}
         else:
-            common |= {"paths": tuple(p.rstrip("/") for p in entry.paths) or mounts}
+            paths = [p.rstrip("/") for f in files for p in f.paths or mounts]
+            common |= {"paths": tuple(dict.fromkeys(paths))}
+            common |= {"before": next((f.before for f in files if f.before), ())}
+            common |= {"after": next((f.after for f in files if f.after), ())}
         yield Kept(kind=entry.kind, **common)
 
 

@@ -75,6 +75,20 @@ def unlock(c: Context, env: str = "", stack: str = "") -> None:
     out(f"removed: {', '.join(removed)}" if removed else "there was no stale lock")
 
 
-collection = Collection("backup", check, prune, unlock)
+@task(*_FLAGS)
+def drill(c: Context, env: str = "", stack: str = "", format: str = "text") -> int:
+    """Prove that the newest backup restores: into throw-away containers, compared, the stack's own api asked.
+
+    Exits 1, loudly, where it is not good. The evidence is in the ledger; the host does the same each week by its timer.
+    """
+    as_json = document(format)
+    from slipway.data import drill as data
+
+    told = data.drill(environment(c, env), stack or None)
+    out(told if as_json else data.text(told))
+    return 0 if told["verdict"] == "good" else 1
+
+
+collection = Collection("backup", check, drill, prune, unlock)
 collection.add_task(backup, name="now", default=True)
 collection.add_task(list_backups, name="list")

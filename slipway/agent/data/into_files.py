@@ -1,4 +1,4 @@
-"""Files back into volumes: restored beside what is there, their hashes compared, then moved. Those of an image are compared only."""
+"""Files back into volumes: restored beside what is there, compared, then moved. Those of an image are compared only."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ from .restic import Repository
 
 _SUM = re.compile(r"slipway (\d+) ([0-9a-f]{64})  (.*)", re.DOTALL)
 
+_EACH = (
+    """-type f -exec sh -c 'for f; do printf "slipway %s %s\\0" "$(stat -c %s "$f")" """
+    """"$(sha256sum < "$f" | cut -c1-64)  $f"; done' sh {} +"""
+)
+"""For `find`: tells size, SHA-256 and path of each file."""
+
 # `restic restore ID:/folder` takes a folder; a single file is taken out of the folder that it is in.
 _LOAD = """
-new=$1; id=$2; folder=$3; only=$4
+new=$1; id=$2; folder=$3; only=$4; mount=$5
+[ -z "$mount" ] || rm -rf "$mount/.slipway-new" "$mount/.slipway-old"
 mkdir -p "$new"
 if [ -n "$only" ]; then set -- --include "/$only"; else set --; fi
-%(restic)s restore --no-lock --target "$new" "$@" "$id:$folder" > /tmp/read 2>&1 || { tail -n 20 /tmp/read >&2; exit 1; }
+{restic} restore --no-lock --target "$new" "$@" "$id:$folder" > /tmp/read 2>&1 || {{ tail -n 20 /tmp/read >&2; exit 1; }}
 cd "$new"
-find . -type f -exec sh -c 'for f; do printf "slipway %%s %%s\\0" "$(stat -c %%s "$f")" "$(sha256sum < "$f" | cut -c1-64)  $f"; done' sh {} +
+find . {each}
+if [ -n "$only" ]; then cd ..; mv -T -- "$new/$only" "${{new%.folder}}"; rmdir "$new"; fi
 """
 
-_SUMS = """
-for path; do
-    find "$path" -type f -exec sh -c 'for f; do printf "slipway %s %s\\0" "$(stat -c %s "$f")" "$(sha256sum < "$f" | cut -c1-64)  $f"; done' sh {} +
-done
+_SUMS = f"""
+for path; do find "$path" {_EACH}; done
 """
 
 _SWAP_ONE = """
@@ -60,22 +66,23 @@ def load(
     Raises:
         OperationFailed: they can't be read, or there is no room.
     """
-    clean(repository, targets)
     found: list[str] = []
+    begun: set[str] = set()
     for number, target in enumerate(targets):
         path, mount = target["path"], target["mount"]
         progress(f"{kept.service} {path}, {part['bytes'] / 1e6:.0f} MB in all")
         whole = path not in part["files"]
         folder, only = (path, "") if whole else posixpath.split(path)
         below = f"{mount}/{NEW}" + ("" if path == mount else f"/{number}" if whole else f"/{number}.folder")
+        first = "" if target["volume"] in begun else mount  # what a killed restore left there is removed
+        begun.add(target["volume"])
         job = _job(repository, "load", target)
         heard: list[str] = []
-        done = job.do(_LOAD % {"restic": job.restic}, below, str(part["snapshot"]), folder, only, line=heard.append)
+        done = job.do(
+            _LOAD.format(restic=job.restic, each=_EACH), below, str(part["snapshot"]), folder, only, first,
+            line=heard.append,
+        )  # fmt: skip
         repository.check(f"the files of {kept.service} could not be restored", done)
-        if not whole:
-            words = 'cd "$1"; mv -T -- "$2/$3" "$4"; rmdir "$2"'
-            lift = _job(repository, "lift", target).do(words, f"{mount}/{NEW}", f"{number}.folder", only, str(number))
-            repository.check(f"the files of {kept.service} could not be restored", lift)
         found += compare.files(part, path, heard_files("".join(heard), folder))
     return found
 
@@ -106,7 +113,7 @@ def swap(repository: Repository, kept: keep.Kept, targets: Sequence[Mapping[str,
             repository.check(what, job.do(SWAP, mount))
         else:
             repository.check(what, job.do(_SWAP_ONE, mount, posixpath.relpath(path, mount), str(number)))
-    clean(repository, targets)
+    clean(repository, [t for t in targets if t["path"] != t["mount"]])
 
 
 def clean(repository: Repository, targets: Sequence[Mapping[str, str]]) -> None:

@@ -4,6 +4,7 @@ So an interruption leaves the old database or the new one, never half of one. Ta
 where nobody may make another one, are written in one transaction instead.
 """
 
+# ruff: noqa: S608 - names are quoted here, or by the server
 from __future__ import annotations
 
 import contextlib
@@ -135,11 +136,11 @@ def _make_roles(talking: Conversation, part: Mapping[str, Any]) -> None:
 
 def _make(talking: Conversation, kept: keep.Kept, into: str) -> None:
     """Make an empty database like the kept one."""
-    drop(talking, into)
     told = talking.ask(
         "SELECT to_json(d)::jsonb || json_build_object('encoding', pg_encoding_to_char(encoding), 'owner',"
         f" pg_get_userbyid(datdba))::jsonb FROM pg_catalog.pg_database d WHERE datname = {literal(kept.database)}"
     )
+    drop(talking, into)
     like = json.loads(told) if told else {"owner": kept.user}
     words = f"CREATE DATABASE {name(into)} TEMPLATE template0 OWNER {name(like['owner'])}"
     for key, column in (("ENCODING", "encoding"), ("LC_COLLATE", "datcollate"), ("LC_CTYPE", "datctype")):
@@ -161,14 +162,19 @@ def _make_what_tables_need(repository: Repository, target: Server, part: Mapping
             talking.ask(f"CREATE EXTENSION IF NOT EXISTS {name(extension)} CASCADE")
 
 
-def _restore(repository: Repository, part: Mapping[str, Any], target: Server, what: str, *words: str) -> None:
+def _restore(
+    repository: Repository, part: Mapping[str, Any], target: Server, what: str, *words: str, rows: bool = True
+) -> None:
+    """Restore sections of a dump. Without rows pg_restore needs its beginning only, and leaves restic alone with the rest."""
+    all_read = _READ_ALL if rows else ":"
     job = target.job(repository, "load")
     job = dataclasses.replace(job, variables={**job.variables, "PGOPTIONS": _QUICKER})
     dump = _DUMP % {"restic": job.restic}
     script = (
         f'{postgres._READ_PASSWORD}dump() {{ {dump[1:-1]} }}\nfile=$1; id=$2; shift 2; db="$PGDATABASE"\n'
-        f'dump "$id" "$file" | pg_restore --exit-on-error --no-password --dbname="$db" "$@" || {{ code=$?; {_READ_ALL}; exit $code; }}\n'
-        f"{_READ_ALL}\n"
+        'dump "$id" "$file" | pg_restore --exit-on-error --no-password --dbname="$db" "$@"'
+        f" || {{ code=$?; {all_read}; exit $code; }}\n"
+        f"{all_read}\n"
     )
     repository.check(what, job.do(script, str(part["file"]), str(part["snapshot"]), *words))
 
@@ -214,7 +220,7 @@ def _finish(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], ta
         making = (
             None
             if kept.tables
-            else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners)
+            else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners, rows=False)
         )
         if not found:
             found = compare.tables(talking, part, list(part["tables"]))
@@ -298,7 +304,7 @@ def replace(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], wh
         begin, words = "", "--no-owner --no-acl" if not is_super else ""
     elif kept.tables:
         off = "SET session_replication_role = replica;" if is_super else ""
-        begin = off + "".join(f"DELETE FROM ONLY {table};" for table in part["tables"])  # noqa: S608 - quoted by the server
+        begin = off + "".join(f"DELETE FROM ONLY {table};" for table in part["tables"])
         words = "--data-only"
     else:
         begin, words = "", "--clean --if-exists" + ("" if is_super else " --no-owner --no-acl")

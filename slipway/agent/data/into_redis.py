@@ -41,7 +41,7 @@ fi
 server=$!
 say() { redis-cli -s /tmp/socket "$@"; }
 until [ "$(say PING 2> /dev/null)" = PONG ]; do
-    kill -0 $server 2> /dev/null || { tail -n 20 /tmp/server >&2; exit 1; }
+    [ -d /proc/$server ] || { tail -n 20 /tmp/server >&2; exit 1; }
     sleep 0.1
 done
 echo "slipway keys $(say INFO keyspace | sed -n 's/.*keys=\\([0-9]*\\).*/\\1/p' | awk '{ n += $1 } END { print n + 0 }')"
@@ -76,10 +76,10 @@ class Store:
     names: Mapping[str, str]
 
 
-def store(repository: Repository, kept: keep.Kept) -> Store:
-    """Return where the running server keeps its data. Raises OperationFailed where it does not run or keeps none."""
+def store(repository: Repository, kept: keep.Kept, container: dict[str, Any] | None = None) -> Store:
+    """Return where a running server (default: the stack's) keeps its data. Raises OperationFailed where it does not run."""
     home = repository.home
-    container = accessory(home, kept.service)
+    container = container or accessory(home, kept.service)
     password = home.accessories / "secrets" / kept.password if kept.password else None
     mounts = (f"{password}:{PASSWORD}:ro",) if password and password.exists() else ()
     job = repository.job("config", image=container["Image"], network=f"container:{container['Id']}", mounts=mounts)
@@ -105,7 +105,6 @@ def load(
     part: Mapping[str, Any],
     where: Store,
     progress: Callable[[str], None],
-    new: str = "",
 ) -> list[str]:
     """Load a dump beside what is there; return what is not as the manifest says.
 
@@ -115,7 +114,6 @@ def load(
         part: what the manifest says of the dump.
         where: where the data go.
         progress: told how far it is.
-        new: the folder to fill (default: the one that `swap` takes).
 
     Raises:
         OperationFailed: the dump can't be read, or this server's version does not take it.
@@ -127,7 +125,7 @@ def load(
     said: list[str] = []
     done = job.do(
         _LOAD % {"restic": job.restic},
-        new or f"{where.folder}/{NEW}", str(part["snapshot"]), str(part["file"]), rdb, aof, folder, file, line=said.append,
+        f"{where.folder}/{NEW}", str(part["snapshot"]), str(part["file"]), rdb, aof, folder, file, line=said.append,
     )  # fmt: skip
     text = "".join(said)
     if done.code:
