@@ -185,3 +185,14 @@ def test_the_hosts_own_timer(kept: Site) -> None:
     assert "active" in kept.on("systemctl", "is-active", "slipway-backup.timer")
     entry = kept.inv("release.list", "--format", "json").ok().json()[0]
     assert (entry["verb"], entry["by"], entry["outcome"]) == ("backup", "timer", "done")
+
+
+def test_a_wrecked_repository_is_seen(kept: Site) -> None:
+    """The suite looks into the repository with restic alone; and what lacks a part is not offered any more."""
+    kept.inv("verify", "--step", "backup").ok()
+    newest = data.listed(kept)[0]
+    part = next(p for p in newest["parts"] if p["kind"] == "postgres")
+    data.restic(kept, "forget", part["snapshot"])
+    found = kept.inv("verify", "--step", "backup").exits(1)
+    assert f"db (postgres) is not in {newest['id']}" in found.err
+    assert newest["id"] not in {s["id"] for s in data.listed(kept)}
