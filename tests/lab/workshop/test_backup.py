@@ -187,6 +187,27 @@ def test_the_hosts_own_timer(kept: Site) -> None:
     assert (entry["verb"], entry["by"], entry["outcome"]) == ("backup", "timer", "done")
 
 
+_FLIP = """
+import pathlib, sys
+pack = max((p for p in pathlib.Path("/var/backups/slipway/lab/data").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+data = bytearray(pack.read_bytes())
+data[len(data) // 2] ^= 1
+pack.chmod(0o600)
+pack.write_bytes(data)
+"""
+
+
+def test_a_damaged_pack_is_found(kept: Site) -> None:
+    """One bit, where only reading all data finds it."""
+    kept.python(_FLIP)
+    try:
+        found = kept.inv("backup.check", "--read-data").exits(1)
+    finally:
+        kept.python(_FLIP)
+    assert "damaged" in found.err
+    kept.inv("backup.check", "--read-data").ok()
+
+
 def test_a_wrecked_repository_is_seen(kept: Site) -> None:
     """The suite looks into the repository with restic alone; and what lacks a part is not offered any more."""
     kept.inv("verify", "--step", "backup").ok()
