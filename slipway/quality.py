@@ -31,7 +31,7 @@ def test(*, fast: bool, only: str, yes: bool) -> int:
 
         engine.ensure(yes)
         folders.append("tests/lab")
-    processes = f"-n auto --maxprocesses {_PROCESSES} --dist loadgroup".split()  # tests/conftest.py makes the groups
+    processes = ["-n", "auto", "--maxprocesses", str(_PROCESSES)]  # tests/conftest.py says what stays together
     argv = [sys.executable, "-m", "pytest", *folders, *processes, *(["-k", only] if only else [])]
     # pytest writes to the terminal itself: its closing line is the last one.
     return subprocess.call(argv, cwd=root(), env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""})

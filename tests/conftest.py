@@ -1,16 +1,21 @@
-"""How the tests are shared out among processes (`--dist loadgroup`): a file stays together, and so do files that share a lab."""
+"""How tests are shared out among processes: a file stays together, and so does a folder of `lab/`, whose tests share a lab."""
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import pytest
-
-LABS = ("workshop", "whole")
-"""Fixtures of a session that are a lab: each process that asked for one would start its own."""
+from xdist.scheduler import LoadScopeScheduling
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of each test."""
-    labs = {item.path: lab for item in items for lab in LABS if lab in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(labs.get(item.path, item.path.stem)))
+class _ByLab(LoadScopeScheduling):  # type: ignore[misc]
+    """xdist's `loadfile`, but for the folders of `lab/`. (Its `loadgroup` renames tests, which pytest 9.2 ignores.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePath(nodeid.partition("::")[0])
+        return str(file.parent if file.parent.parent.name == "lab" else file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Return what gives tests to processes."""
+    return _ByLab(config, log)

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import engine, proxy, reap, router
 from .data import backup
+from .data.container import TASK
 from .lease import Lease
 from .state import HOME, StackHome, read_json, read_lines
 
@@ -26,7 +27,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
             own and nobody can look them up.
         secrets: unused names are left out; only these are told.
     """
-    found = engine.containers(slipway_stack=home.stack)
+    found = [c for c in engine.containers(slipway_stack=home.stack) if TASK not in c["Config"]["Labels"]]
     return {
         **about(home),
         "releases": {

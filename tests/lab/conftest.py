@@ -1,54 +1,14 @@
-"""Labs that several modules share: each starts when its first test asks, and goes with this process, however that ends."""
+"""All that is in this folder needs a container engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import checkout as checkouts
-from tests.support import stacks
-from tests.support.checkout import Checkout
-from tests.support.site import Site
-
-
-@pytest.fixture(scope="session")
-def workshop() -> Iterator[Checkout]:
-    """A checkout with the stacks `probe`, `fresh`, `other` and `guest`, and the environment `lab` of one host."""
-    made = checkouts.make()
-    stacks.add_probe(made)
-    stacks.add_single(made, "fresh")
-    stacks.add_single(made, "other")
-    stacks.add_single(made, "guest")
-    stacks.add_books(made)
-    listed = (
-        "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
-        " {name: books, port: 8397}]"
-    )
-    stacks.environment(made, "lab", listed, backup="{repository: /var/backups/slipway/lab}")
-    made.commit("stacks for tests")
-    yield made
-    made.remove()
-
-
-@pytest.fixture(scope="session")
-def served(workshop: Checkout) -> Site:
-    """The stack `probe`, deployed."""
-    site = Site(workshop, "lab", "probe", 8300)
-    site.deploy().ok()
-    return site
-
-
-@pytest.fixture
-def probe(served: Site) -> Iterator[Site]:
-    """The same for one test, which finds it healthy; what it changes in the tree is taken back."""
-    with served.checkout.changed():
-        yield served
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this folder needs a container engine."""
+    """Mark it."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)

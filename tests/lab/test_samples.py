@@ -11,6 +11,9 @@ def test_the_stack_of_the_page_runs() -> None:
     checkout = checkouts.make()
     try:
         samples.write(checkout.path / "docs/stacks.md", checkout.path)
+        checkout.edit(
+            "envs/hello.yml", "hosts: 1", "hosts: 1\n  kind: provisioned"
+        )  # provisioning is other tests' subject
         hello = Site(checkout, "hello", "hello", 8090)
         done = checkout.inv("deploy", "--env", "hello").ok()
         assert hello.url() in done.out

@@ -206,12 +206,12 @@ def _last(lines: list[str], text: str) -> None:
     del lines[:-_TOLD]
 
 
-def leftovers(home: StackHome) -> list[str]:
-    """Remove the throw-away containers that a killed run left, whoever holds the lock of backups. Return their names."""
-    found = engine.containers(slipway_stack=home.stack, slipway_task="")
-    for container in found:
-        engine.api("DELETE", f"/containers/{container['Id']}", force="true", v="true")
-    return [c["Name"].lstrip("/") for c in found]
+def remove_containers(home: StackHome, runs: Iterable[str]) -> None:
+    """Remove the throw-away containers that killed runs left."""
+    runs = set(runs)
+    for container in engine.containers(slipway_stack=home.stack, slipway_task=""):
+        if container["Config"]["Labels"].get("slipway.run") in runs:
+            engine.api("DELETE", f"/containers/{container['Id']}", force="true", v="true")
 
 
 def binary(image: str) -> Path:

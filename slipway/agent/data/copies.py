@@ -11,7 +11,7 @@ from .container import SECRETS, Done
 from .restic import Repository, told
 
 _NO_REPOSITORY = 10
-_ANSWERS_WITHIN = 45
+_ANSWERS_WITHIN = 30
 _TIMED_OUT = (124, 143)
 _FROM = ("--from-repository-file", f"{SECRETS}/repository", "--from-password-file", f"{SECRETS}/password")
 # A key for SFTP, where the environment has one; the host's own key has to be known.

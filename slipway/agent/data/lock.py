@@ -13,7 +13,7 @@ from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome, flock, now, read_json
 from . import keep
-from .container import hostname_of, leftovers, note
+from .container import hostname_of, note, remove_containers
 from .restic import Repository
 
 _MOST_NAMES = 40
@@ -57,22 +57,28 @@ def alone(home: StackHome, who: Who, wait: float, progress: Callable[[str], None
         # A container that shares another one's network has that one's host name, and so has its lock in the repository.
         names = [hostname_of(run), *(_hostname(home, k) for k in document.kept)]
         known = [*(before.get("hostnames") or []), *names]
+        runs = [*(before.get("runs") or []), run]
         holder = {
             "verb": who.verb, "by": who.by, "command": who.command, "since": now(), "run": run, "machine": os.uname().nodename,
-            "hostnames": list(dict.fromkeys(n for n in known if n))[-_MOST_NAMES:], "ended": False,
+            "hostnames": list(dict.fromkeys(n for n in known if n))[-_MOST_NAMES:], "runs": runs[-_MOST_NAMES:],
         }  # fmt: skip
         note(home, "holder.json", holder)
-        if leftovers(home) or before.get("ended") is False:
+        if runs[:-1]:  # they never said that they had ended well
             progress("removing what a killed run left")
+            remove_containers(home, runs[:-1])
             _tidy(home, run)
         yield Repository(home, run)
-        note(home, "holder.json", {**holder, "hostnames": [], "ended": True})
+        note(
+            home, "holder.json", {**holder, "hostnames": [], "runs": []}
+        )  # where it failed, the next one looks for what it left
 
 
 def _tidy(home: StackHome, run: str) -> None:
     """Remove a killed run's locks, where its repository is there at all."""
-    if (keep.folder(home) / "known.json").exists():
-        Repository(home, run).unlock()
+    repository = Repository(home, run)
+    known = read_json(keep.folder(home) / "known.json") or {}
+    if known.get("repository") == repository.document.repository:
+        repository.unlock()
 
 
 def _hostname(home: StackHome, kept: keep.Kept) -> str:

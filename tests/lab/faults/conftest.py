@@ -12,7 +12,7 @@ from tests.support.faults.arena import Arena
 from tests.support.faults.census import Census, left_over
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole() -> Iterator[Arena]:
     """The arena, serving."""
     with arenas.ready(3) as made:

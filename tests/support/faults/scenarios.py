@@ -38,7 +38,7 @@ class Scenario:
         says: words of its message; `|` stands between those of which one will do.
         within: seconds in which it is noticed: the deploy has ended by then.
         outage: seconds for which nothing serves, by the nature of the fault: requests may fail then, and only then.
-        short: it is part of the short form, which has no need of what tests/lab/test_failures.py tests anyway.
+        short: it is part of the short form, which has no need of what tests/lab/workshop/test_failures.py tests anyway.
     """
 
     name: str

@@ -1,0 +1,56 @@
+"""The lab that these tests share: it starts when the first of them asks, and goes with this process, however that ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import books as data
+from tests.support import checkout as checkouts
+from tests.support import stacks
+from tests.support.checkout import Checkout
+from tests.support.site import Site
+
+
+@pytest.fixture(scope="package")
+def workshop() -> Iterator[Checkout]:
+    """A checkout with the stacks `probe`, `fresh`, `other`, `guest` and `books`, and the environment `lab` of one host."""
+    made = checkouts.make()
+    stacks.add_probe(made)
+    stacks.add_single(made, "fresh")
+    stacks.add_single(made, "other")
+    stacks.add_single(made, "guest")
+    stacks.add_books(made)
+    listed = (
+        "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
+        " {name: books, port: 8397}]"
+    )
+    stacks.environment(made, "lab", listed, backup="{repository: /var/backups/slipway/lab}")
+    made.commit("stacks for tests")
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="package")
+def served(workshop: Checkout) -> Site:
+    """The stack `probe`, deployed."""
+    site = Site(workshop, "lab", "probe", 8300)
+    site.deploy().ok()
+    return site
+
+
+@pytest.fixture
+def probe(served: Site) -> Iterator[Site]:
+    """The same for one test, which finds it healthy; what it changes in the tree is taken back."""
+    with served.checkout.changed():
+        yield served
+
+
+@pytest.fixture(scope="package")
+def books(workshop: Checkout) -> Site:
+    """The stack `books`, deployed, with rows, keys and files; all of it is kept, and nothing backed up yet."""
+    site = Site(workshop, "lab", "books", 8397)
+    site.deploy().ok()
+    data.fill(site)
+    return site
