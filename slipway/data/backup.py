@@ -35,6 +35,12 @@ def find(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True
     place = workplace.find(env, stack, yes=yes, start=False, secrets=secrets)
     if place is None:
         raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
+    return keeping(place)
+
+
+def keeping(place: Workplace) -> Workplace:
+    """Return `place` where its stack keeps something, somewhere. Raises BadInput otherwise."""
+    env = place.env.name
     if place.env.backup is None:
         raise BadInput(
             f"{env} has no backups", where=f"envs/{env}.yml", todo="say where they go: `backup:`, docs/data.md"
@@ -97,12 +103,15 @@ def backup(env: str, stack: str | None, only: Sequence[str], *, any_size: bool, 
     deploy.serve_official_images(place)
     write = deploy.backup_document(place)
     assert write  # noqa: S101 - it keeps something
-    with on_host(place) as session, report.step(f"Back up {place.stack.name}") as step:
-        params = {"by": by(), "command": lease.command(), "only": list(only), "any_size": any_size}
-        run = Operation("backup.run", "begin", params)
-        told = session.perform(place.stack.name, [write, run], progress=step.say)[-1]
-        made = told["set"]
-        step.done(f"{made['id']}, {size(made['bytes'])}, {size(made['added'])} new")
+    with warmed(place) as prove:
+        with on_host(place) as session, report.step(f"Back up {place.stack.name}") as step:
+            params = {"by": by(), "command": lease.command(), "only": list(only), "any_size": any_size}
+            run = Operation("backup.run", "begin", params)
+            told = session.perform(place.stack.name, [write, run], progress=step.say)[-1]
+            made = told["set"]
+            step.done(f"{made['id']}, {size(made['bytes'])}, {size(made['added'])} new")
+        if made["scope"] == "full":
+            prove()
     for warning in told["warnings"]:
         report.say(f"! {warning}")
     failed = [c for c in told["copies"] if not c["ok"]]
@@ -114,6 +123,35 @@ def backup(env: str, stack: str | None, only: Sequence[str], *, any_size: bool, 
             todo=f"inv backup --env {env} copies all that is missing there",
         )
     return dict(told)
+
+
+def verify_facts(place: Workplace) -> dict[str, Any]:
+    """Return what the suite of backups compares the repository with."""
+    env, stack = place.env, place.stack
+    assert env.backup  # noqa: S101 - validated
+    kept = [f"{k.service} ({k.kind})" for k in stack.kept] + [f"{document.CONFIGURATION} (configuration)"]
+    told = {
+        "host": env.hosts[0].name,
+        "kept": kept,
+        **env.backup.model_dump(include={"repository", "image", "late_after"}),
+    }
+    return {"env": env.name, "stack": stack.name, "services": {}, "accessories": {}, "backup": told}
+
+
+def verify(place: Workplace) -> None:
+    """Have the suite of backups look at the host and the repository. Raises SlipwayError where it finds anything."""
+    with warmed(place) as prove:
+        prove()
+
+
+@contextlib.contextmanager
+def warmed(place: Workplace) -> Iterator[Callable[[], None]]:
+    """Yield what does that; its imports and connections are made while the block does something else."""
+    from slipway.host import verify
+
+    keys = place.access
+    with verify.warmed(place.env, "backup", key_file=keys.key_file, known_hosts=keys.known_hosts) as verifier:
+        yield lambda: workplace.refuse_findings(place, "backup", verifier.finish(verify_facts(place)))
 
 
 def listed(env: str, stack: str | None) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from invoke import Program
 import tasks
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = frozenset(tasks.namespace.task_names)
-"""Every task as one types it: `deploy`, `lab.up`."""
+VERBS = frozenset(n for task in tasks.namespace.to_contexts() for n in (task.name, *task.aliases))
+"""Every task as one types it: `deploy`, `lab.up`; that of a group by the group's name as well."""
 
 _CALL = re.compile(r"^(?:\$ )?(?:\./|\.venv/bin/)?inv (?P<words>.+)$")
 

@@ -27,8 +27,8 @@ _SCRIPT = """
 tags=$1; host=$2; shift 2
 touch /tmp/begin
 ( find "$@" -name '.slipway-*' -prune -o -type f -print0 | xargs -0 -r sha256sum > /tmp/sums 2> /tmp/unread || true ) &
-%(restic)s backup --json --retry-lock 2m --host "$host" --tag "$tags" --exclude '.slipway-*' -- "$@" \\
-    || { code=$?; [ $code = 3 ] || exit $code; }
+%(restic)s backup --json --retry-lock 2m --host "$host" --tag "$tags" \\
+    --exclude '.slipway-*' -- "$@" || { code=$?; [ $code = 3 ] || exit $code; }
 wait
 echo; echo 'slipway sums'; cat /tmp/sums
 echo 'slipway changed'; find "$@" -type f -newer /tmp/begin

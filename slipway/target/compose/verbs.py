@@ -137,6 +137,10 @@ def verify(env: str, stack: str | None, step: str | None) -> None:
     for name in [step] if step else applying:
         if name == "provision":
             workplace.verify_hosts(place)
+        elif name == "backup":
+            from slipway.data import backup
+
+            backup.verify(backup.keeping(place))
         elif live is None:
             raise BadInput("nothing is deployed, so there is nothing to verify", todo=f"inv deploy --env {env}")
         else:

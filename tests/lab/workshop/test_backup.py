@@ -23,9 +23,12 @@ def first(books: Site) -> dict[str, object]:
 
 @pytest.fixture
 def kept(books: Site, first: dict[str, object]) -> Iterator[Site]:
-    """The stack, backed up; what a test changes in the tree is taken back."""
+    """The stack, backed up; what a test changes in the tree, and by it on the host, is taken back."""
+    told = f"{data.FOLDER}/document.json", f"{data.FOLDER}/secrets", f"{data.FOLDER}/known.json"
+    books.on("tar", "-cpPf", "/run/told.tar", *told)
     with books.checkout.changed():
         yield books
+    books.on("tar", "-xpPf", "/run/told.tar")
 
 
 def test_what_a_backup_holds(kept: Site, first: dict[str, object]) -> None:
@@ -131,7 +134,8 @@ def test_a_repository_that_is_full(kept: Site) -> None:
 
 def test_a_copy_that_is_unreachable(kept: Site) -> None:
     """Exit 1, and the backup that was made is named; the copy that can be reached has it."""
-    near, away = "/var/backups/slipway/near", "/dev/null/away"
+    near, away = "/var/backups/slipway/near", "/var/backups/slipway/file/away"
+    kept.on("touch", "/var/backups/slipway/file")
     kept.checkout.edit(ENVIRONMENT, WHERE, f"{WHERE}, copies: ['{near}', '{away}']")
     failed = kept.inv("backup", "--only", "db").exits(1)
     newest = data.listed(kept)[0]
@@ -181,3 +185,14 @@ def test_the_hosts_own_timer(kept: Site) -> None:
     assert "active" in kept.on("systemctl", "is-active", "slipway-backup.timer")
     entry = kept.inv("release.list", "--format", "json").ok().json()[0]
     assert (entry["verb"], entry["by"], entry["outcome"]) == ("backup", "timer", "done")
+
+
+def test_a_wrecked_repository_is_seen(kept: Site) -> None:
+    """The suite looks into the repository with restic alone; and what lacks a part is not offered any more."""
+    kept.inv("verify", "--step", "backup").ok()
+    newest = data.listed(kept)[0]
+    part = next(p for p in newest["parts"] if p["kind"] == "postgres")
+    data.restic(kept, "forget", part["snapshot"])
+    found = kept.inv("verify", "--step", "backup").exits(1)
+    assert f"db (postgres) is not in {newest['id']}" in found.err
+    assert newest["id"] not in {s["id"] for s in data.listed(kept)}
