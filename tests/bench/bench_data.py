@@ -1,4 +1,4 @@
-"""`inv bench data`: backups and restores, ours and by hand in one run, on a lab of its own. docs/benchmarks.md says what each number means.
+"""`inv bench data`: backups and restores, ours and by hand, on a lab of its own. docs/benchmarks.md says what a number means.
 
 Exit code 1 where a must is missed.
 """
