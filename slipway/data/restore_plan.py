@@ -104,7 +104,8 @@ def _start(request: Request, live: str | None) -> list[Phase]:
         Operation("release.up", f"start {', '.join(s['name'] for s in of)}", {"release": live, "services": of})
         for of in _groups(recorded)
     )
-    phases = [Phase("Start and wait for health", dict.fromkeys(request.hosts, ops), felt=True)]
+    seen = Operation("apps.served", "wait for the router", {"release": live})
+    phases = [Phase("Start and wait for health", dict.fromkeys(request.hosts, (*ops, seen)), felt=True)]
     door = recorded["router"]
     smoke = Operation(
         "smoke.run",

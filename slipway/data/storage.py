@@ -45,7 +45,7 @@ def text(told: dict[str, Any]) -> str:
         f"volume {v['name']}, {size(max(0, v['bytes']))}: no container has it" for v in told["volumes"] if v["unused"]
     ]
     could += [
-        f"old rows of {c['table']}: inv storage.clean --env {told['env']} --older-than 90d" for c in told["clean"]
+        f"old rows of {c['table']}: inv storage.clean --env {told['env']} --plan counts them" for c in told["clean"]
     ]
     return "\n".join([*lines, *(f"  {c}" for c in could or ["nothing"])])
 

@@ -40,6 +40,7 @@ def variables(env: Environment, ports: Sequence[int] = ()) -> dict[str, Any]:
         "deploy_keys": list(env.deploy_keys),
         "deploy_keys_of_admin": not env.deploy_keys,
         "backup_schedule": env.backup.schedule if env.backup else "",
+        "drill_schedule": env.backup.drill if env.backup else "",
     }
 
 

@@ -141,7 +141,13 @@ def backup_words(backup: Mapping[str, Any]) -> list[str]:
     age = f"{backup['set']}, {duration(backup['age_s'])} ago" if backup["last"] else "there is none yet"
     late = backup["late"]
     lines = [f"  backup   {'LATE: ' if late else ''}{age}" + (" (inv backup makes one)" if late else "")]
-    return lines + ([f"  ! the last backup {backup['failed']}"] if backup["failed"] else [])
+    lines += [f"  ! the last backup {backup['failed']}"] if backup["failed"] else []
+    drill = backup.get("drill")
+    if drill and drill["verdict"] != "good":
+        lines.append(
+            f"  ! THE BACKUP {drill['set']} DID NOT RESTORE in the drill of {drill['at']}: {drill['findings'][0]}"
+        )
+    return lines
 
 
 def _runs(found: Mapping[str, Any]) -> list[str]:

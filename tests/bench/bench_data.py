@@ -1,4 +1,4 @@
-"""`inv bench data`: backups, ours and by hand in one run, on a lab of its own. docs/benchmarks.md says what each number means.
+"""`inv bench data`: backups and restores, ours and by hand, on a lab of its own. docs/benchmarks.md says what a number means.
 
 Exit code 1 where a must is missed.
 """
@@ -25,6 +25,7 @@ from tests.support.site import Site
 
 _ENV = "bench"
 _BY_HAND = ROOT / "tests/bench/by_hand_backup.sh"
+_RESTORE_BY_HAND = ROOT / "tests/bench/by_hand_restore.sh"
 _PAPERS = "$(docker volume inspect --format '{{.Mountpoint}}' slipway-books-papers)"
 
 
@@ -35,6 +36,8 @@ def main() -> int:
     with _ready() as site:
         rows = [_kills(site, 20 if arguments.long else 3, raw)]
         rows += _backups(site, arguments.megabytes, raw)
+        rows += _restores(site, raw)
+        rows.append(_killed_restores(site, 20 if arguments.long else 3, raw))
     command = "inv bench data" + (" --long" if arguments.long else "")
     print(table.text(rows))
     print(f"\n{table.write('data', command, rows, raw)}")
@@ -122,6 +125,61 @@ def _backups(site: Site, megabytes: int, raw: dict[str, Any]) -> list[Row]:
     ]  # fmt: skip
 
 
+def _restores(site: Site, raw: dict[str, Any]) -> list[Row]:
+    """Restore what was backed up: ours whole, with all that it compares; by hand the bare pipes; then the drill."""
+    base = "/var/backups/slipway/by-hand"
+    site.checkout.on(site.env, "sh", "-c", "cat > /tmp/by_hand_restore.sh", stdin=_RESTORE_BY_HAND.read_text())
+    restic = "$(ls /var/lib/slipway/tools/restic-* | grep -v pem)"
+    argv = f"RESTIC_PASSWORD=x sh /tmp/by_hand_restore.sh {restic} {base} {_PAPERS}"
+    database, files = (int(w) / 1000 for w in site.on("sh", "-euc", argv).splitlines()[0].split())
+    say(f"restored by hand: {database:.1f} s and {files:.1f} s")
+    told = site.inv("restore", "--only", "db,web", "--yes", "--no-safety", "--format", "json").ok().json()
+    say(f"ours: {told['seconds']:.1f} s")
+    drill = site.inv("backup.drill", "--format", "json").ok().json()
+    raw["restore"] = {"by_hand": [database, files], "ours": told["seconds"], "drill": drill}
+    words = (
+        f"{told['seconds']:.1f} s; by hand {database:.1f} s for the rows, {files:.1f} s for the files, nothing compared"
+    )
+    return [
+        Row("restore, against the bare pipes", told["seconds"] / (database + files), "x", 1.2, 1.1, words),
+        Row(
+            "drill of that backup",
+            drill["rto_s"] / 60,
+            "min",
+            6,
+            3,
+            f"verdict {drill['verdict']}, {drill['rto_s']:.0f} s",
+        ),
+    ]
+
+
+def _killed_restores(site: Site, count: int, raw: dict[str, Any]) -> Row:
+    """Kill restores at random instants; count where a database was half, or the next restore needed help."""
+    books.sql(site, "DROP TABLE big")
+    site.on("sh", "-c", f"rm -f {_PAPERS}/model-*")
+    site.inv("backup", "--any-size").ok()
+    before = books.snapshot(site)
+    took = site.inv("restore", "--yes", "--no-safety").ok().seconds
+    wrong: list[str] = []
+    for number in range(count):
+        books.sql(site, "DELETE FROM book WHERE id > 7")
+        instant = random.uniform(0.3, took)
+        how = ("deployer", "agent", "containers")[number % 3]
+        say(f"kill {number + 1} of {count}: a restore, {how} after {instant:.1f} s")
+        running = site.start("restore", "--yes", "--no-safety")
+        time.sleep(instant)
+        _kill(site, running, how)
+        if books.sql(site, "SELECT count(*) FROM book") not in ("7", "20000"):
+            wrong.append(f"{how} at {instant:.1f} s: half a table")
+        after = site.inv("restore", "--yes", "--no-safety")
+        if after.code != 0 or books.snapshot(site) != before:
+            wrong.append(f"{how} at {instant:.1f} s: {after.err or 'other data than before'}")
+    raw["killed restores"] = wrong
+    return Row(
+        "restores killed, after which anything was wrong", len(wrong), "", 0, 0, f"of {count}; {wrong[:1] or ''}"
+    )
+
+
 _TEXT = "(SELECT string_agg(md5((g * 31 + i)::text), '') FROM generate_series(1, 30) i)"
 
 
@@ -163,7 +221,9 @@ def _ours(site: Site) -> tuple[float, float, dict[str, Any]]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_data", description="backups, measured")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.bench_data", description="backups and restores, measured"
+    )
     parser.add_argument("--megabytes", type=int, default=1000, help="of rows, and as many of files")
     parser.add_argument("--long", action="store_true", help="20 kills instead of 3")
     parser.add_argument("--cold", action="store_true", help="nothing: it always starts from an empty repository")

@@ -62,3 +62,57 @@ def kept(site: Site) -> dict[str, Any]:
     newest = max(found, key=lambda s: int(next(t for t in s["tags"] if t.startswith("seq=")).partition("=")[2]))
     document: dict[str, Any] = json.loads(restic(site, "dump", newest["id"], "/manifest.json"))
     return document
+
+
+def snapshot(site: Site) -> dict[str, Any]:
+    """Return all data of the stack as they are, past Slipway: to be compared with later ones."""
+    public = "relnamespace = 'public'::regnamespace"
+    tables = ("public.book", '"Odd"."ü ""b"', '"Odd".nothing')
+    sums = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {} t"
+    volume = "$(docker volume inspect --format '{{.Mountpoint}}' slipway-books-papers)"
+    look = f"cd {volume}; find . -type f -exec sha256sum {{}} +; find . -printf '%p %m %u %l\\n'"
+    store = ["docker", "exec", "books-accessories-queue-1", "redis-cli"]
+    return {
+        "rows": {t: sql(site, sums.format(t)) for t in tables},
+        "large objects": sql(site, "SELECT count(*), sum(length(lo_get(oid))) FROM pg_largeobject_metadata"),
+        "owners": sql(site, f"SELECT relname, relowner::regrole FROM pg_class WHERE {public} ORDER BY 1"),
+        "keys": sorted(site.on(*store, "keys", "*").split()),
+        "hello": site.on(*store, "get", "hello"),
+        "files": sorted(site.on("sh", "-euc", look).splitlines()),
+    }  # fmt: skip
+
+
+def wreck(site: Site) -> None:
+    """Do to the data what nobody should: rows and a table go, keys go, files go, change and come."""
+    sql(
+        site,
+        'DELETE FROM book WHERE id > 7; DROP TABLE "Odd".nothing; SELECT lo_unlink(oid) FROM pg_largeobject_metadata',
+    )
+    site.on("docker", "exec", "books-accessories-queue-1", "redis-cli", "flushall")
+    volume = "$(docker volume inspect --format '{{.Mountpoint}}' slipway-books-papers)"
+    site.on("sh", "-euc", f"cd {volume}; rm -r deep; echo two > one; echo new > new")
+
+
+def forge(site: Site, change: str) -> None:
+    """Give the newest backup another manifest: `change` is Python that changes `parts`, by (service, kind)."""
+    code = f"""
+import json, sys
+sys.path.insert(0, "/var/lib/slipway/agent/current.pyz")
+from slipway.agent.data import lock, restore, snapshots
+from slipway.agent.state import StackHome
+with lock.alone(StackHome("books"), lock.Who("forge", "test", "test"), 60, print) as repository:
+    chosen = restore.choose(repository, "latest")
+    manifest = repository.manifest(chosen)
+    parts = {{(p["service"], p["kind"]): p for p in manifest["parts"]}}
+    {change}
+    tags = {{k: str(manifest[k]) for k in ("env", "stack", "run", "seq", "scope", "release")}}
+    words = snapshots.tagged(**tags, kind="manifest", parts=str(len(parts)))
+    repository.store(words, "/manifest.json", json.dumps(manifest))
+    repository.forget([chosen.manifest], prune=False)
+"""
+    site.on("runuser", "-u", "deploy", "--", "python3", "-c", code)
+
+
+def snapshot_rows(site: Site) -> str:
+    """Return count and sum of the books."""
+    return sql(site, "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM book t")

@@ -221,9 +221,11 @@ def state(home: StackHome) -> dict[str, Any] | None:
     last = read_json(keep.folder(home) / "last.json") or {}
     old = age(good["at"]) if good else None
     failed = last.get("outcome") if last.get("outcome") not in (None, "done") else None
+    drill = read_json(keep.folder(home) / "drill.json") or {}
     return {
         "last": good.get("at"), "age_s": None if old is None else round(old), "set": good.get("set"),
         "late": old is None or old > document.late_after, "failed": failed,
+        "drill": {k: drill[k] for k in ("at", "set", "verdict", "rto_s", "findings")} if drill else None,
     }  # fmt: skip
 
 

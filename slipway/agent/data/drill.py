@@ -10,6 +10,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .. import engine, gate, router
@@ -102,10 +103,9 @@ def _restored(
     project.up([*accessories["services"], *project.outside], "the throw-away services did not start")
     gates = [_gate(name) for name in (*accessories["services"], *project.outside)]
     gate.await_healthy(project.look, gates, progress)
-    found = []
-    for one in todo:
-        progress(f"{one.service} ({one.kept.kind})")
-        found += project.fill(repository, one, progress)
+    with ThreadPoolExecutor(max(1, len(todo))) as pool:
+        filling = [pool.submit(project.fill, repository, one, progress) for one in todo]
+    found = [finding for done in filling for finding in done.result()]
     if found or not asked:
         return found
     names = ", ".join(s["name"] for s in asked)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from .. import engine, gate, reap, router, start
 from ..context import Context, Result, operation
+from ..failure import OperationFailed
 from ..state import StackHome
+
+_SEEN_WITHIN = 30.0
 
 
 @operation("apps.stop")
@@ -36,7 +41,26 @@ def _resume(context: Context, home: StackHome, release: str, groups: list[list[R
     for services in groups:
         start.bring_up(home, release, services, recreate=False)
         gate.await_healthy(lambda: engine.of_release(home.stack, release), services, context.progress)
+    _await_router(home, release, context.progress)
     return {}
+
+
+@operation("apps.served")
+def _served(context: Context, home: StackHome, release: str) -> Result:
+    """Wait until the router has seen that the apps are back: it asks them every few seconds."""
+    _await_router(home, release, context.progress)
+    return {}
+
+
+def _await_router(home: StackHome, release: str, progress: Callable[[str], None]) -> None:
+    """Wait until the router sends requests to every routed service of a release. Raises OperationFailed."""
+    routed = {n for n, s in home.meta(release).get("services", {}).items() if s["role"] == "app" and s["routed"]}
+    until = time.monotonic() + _SEEN_WITHIN
+    while lacking := sorted(n for n in routed if not router.shares(home.stack).get(n, {}).get(release)):
+        if time.monotonic() > until:
+            raise OperationFailed(f"the router does not send requests to {', '.join(lacking)} again", release)
+        progress(f"waiting for the router to see {', '.join(lacking)}")
+        time.sleep(0.2)
 
 
 def _apps(home: StackHome) -> list[dict[str, Any]]:

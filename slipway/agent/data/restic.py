@@ -8,6 +8,7 @@ Exit codes of restic: https://restic.readthedocs.io/en/stable/075_scripting.html
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -42,14 +43,13 @@ class Repository:
     def __init__(self, home: StackHome, run: str) -> None:
         self.home, self.run_name = home, run
         self.document = keep.document(home)
-        self._jobs = 0
+        self._jobs = itertools.count(1)  # several threads make jobs
         self.seen: tuple[list[SnapshotSet], list[str]] | None = None
         """The sets as they were told last."""
 
     def job(self, name: str, **more: Any) -> Job:
         """Return a throw-away container of this run with the repository in it (see `Job`)."""
-        self._jobs += 1
-        return Job(self.home, self.run_name, f"{name}-{self._jobs}", self.document, **more)
+        return Job(self.home, self.run_name, f"{name}-{next(self._jobs)}", self.document, **more)
 
     def restic(self, name: str, *words: str, stdin: str | None = None, line: Any = None, **more: Any) -> Done:
         """Run one command of restic in a container of its own image. Return how it ended."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .. import engine, gate
@@ -93,25 +94,31 @@ def targets_of(work_: Work, targets: Targets) -> list[Mapping[str, str]]:
 def load(
     repository: Repository, todo: Sequence[Work], targets: Targets, progress: Callable[[str], None]
 ) -> tuple[list[str], list[str]]:
-    """Load everything beside what is there. Return what is wrong, and what is worth a word.
+    """Load everything beside what is there, side by side. Return what is wrong, and what is worth a word.
 
     Raises:
         OperationFailed: something could not be loaded.
     """
-    found: list[str] = []
-    words: list[str] = []
-    for one in todo:
-        if one.kept.kind == "postgres":
-            where = postgres.server(repository.home, one.kept)
-            if not _in_place(repository, one, where):
-                into = into_postgres.beside(one.kept, into_postgres.NEW)
-                found += into_postgres.load(repository, one.kept, one.part, where, into, progress)
-        elif one.kept.kind == "redis":
-            found += into_redis.load(repository, one.kept, one.part, into_redis.store(repository, one.kept), progress)
-        else:
-            found += into_files.load(repository, one.kept, one.part, targets_of(one, targets), progress)
-            words += _image_words(repository, one, targets)
-    return found, words
+    with ThreadPoolExecutor(max(1, len(todo))) as pool:
+        loading = [pool.submit(_load_one, repository, one, targets, progress) for one in todo]
+    results = [done.result() for done in loading]
+    return [f for found, _ in results for f in found], [w for _, words in results for w in words]
+
+
+def _load_one(
+    repository: Repository, one: Work, targets: Targets, progress: Callable[[str], None]
+) -> tuple[list[str], list[str]]:
+    if one.kept.kind == "postgres":
+        where = postgres.server(repository.home, one.kept)
+        if _in_place(repository, one, where):
+            return [], []
+        into = into_postgres.beside(one.kept, into_postgres.NEW)
+        return into_postgres.load(repository, one.kept, one.part, where, into, progress), []
+    if one.kept.kind == "redis":
+        store = into_redis.store(repository, one.kept)
+        return into_redis.load(repository, one.kept, one.part, store, progress), []
+    found = into_files.load(repository, one.kept, one.part, targets_of(one, targets), progress)
+    return found, _image_words(repository, one, targets)
 
 
 def _in_place(repository: Repository, one: Work, where: postgres.Server) -> bool:

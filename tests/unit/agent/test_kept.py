@@ -60,7 +60,7 @@ def test_a_stack_that_was_never_told(home: state.StackHome) -> None:
 
 def test_a_backup_that_is_late(home: state.StackHome) -> None:
     keep.write_document(home, {**DOCUMENT, "late_after": 60}, {"password": "p"}, {})
-    assert backup.state(home) == {"last": None, "age_s": None, "set": None, "late": True, "failed": None}
+    assert backup.state(home) == {"last": None, "age_s": None, "set": None, "late": True, "failed": None, "drill": None}
     state.write_json(keep.folder(home) / "good.json", {"at": state.now(), "set": "x"})
     state.write_json(keep.folder(home) / "last.json", {"at": state.now(), "outcome": "failed: full"})
     found = backup.state(home)

@@ -17,6 +17,7 @@ UNITS = [
     "slipway-reap.service",
     "slipway-backup.timer",
     "slipway-backup.service",
+    "slipway-drill.timer",
     "apt-daily-upgrade.timer",
     "logrotate.timer",
     "systemd-timesyncd.service",
