@@ -2,11 +2,25 @@
 
 from invoke import Collection
 
-from slipway.tasks import accessory, checks, hosts, images, lab, lock, migrate, release, secrets
+from slipway.tasks import (
+    accessory,
+    backup,
+    checks,
+    hosts,
+    images,
+    lab,
+    lock,
+    migrate,
+    release,
+    restore,
+    secrets,
+    storage,
+)
 
 namespace = Collection(
     release.deploy,
     release.rollback,
+    restore.restore,
     release.status,
     images.build,
     images.push,
@@ -16,9 +30,11 @@ namespace = Collection(
     checks.lint,
     checks.bench,
     accessory=accessory.collection,
+    backup=backup.collection,
     lab=lab.collection,
     lock=lock.collection,
     migrate=migrate.collection,
     release=release.collection,
     secrets=secrets.collection,
+    storage=storage.collection,
 )

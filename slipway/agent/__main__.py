@@ -1,4 +1,4 @@
-"""Entry: `python3 current.pyz` serves a controller; `python3 current.pyz reap` tidies up (the host's timer)."""
+"""Entry: `python3 current.pyz` serves a controller; `reap`, `backup [STACK ...]` and `drill` are the timers' work."""
 
 import sys
 
@@ -7,6 +7,14 @@ if __name__ == "__main__":
         from slipway.agent.reap import reap_all
 
         reap_all()
+    elif sys.argv[1:2] == ["backup"]:
+        from slipway.agent.data.backup import run_all
+
+        sys.exit(run_all(sys.argv[2:]))
+    elif sys.argv[1:] == ["drill"]:
+        from slipway.agent.data import drill
+
+        sys.exit(drill.run_all())
     else:
         from slipway.agent.session import Session
 

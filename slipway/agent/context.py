@@ -31,6 +31,14 @@ class Context:
         self._session = session
         self._head: Result = {}
         self._locked = contextlib.ExitStack()
+        self.on_leave = contextlib.ExitStack()
+        """What a run holds from one operation to another one."""
+        self.data: Any = None
+        """The repository of backups, while a restore has their lock."""
+        self.manifests: dict[tuple[str, str], Result] = {}
+        """What backups say they hold, by stack and id: read once in a session."""
+        self.stopped = False
+        """Whether this run has stopped apps."""
         self.leases: list[Lease] = []
         self.fences: dict[str, int] = {}
         self.run: Result | None = None

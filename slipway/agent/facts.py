@@ -7,6 +7,8 @@ import hmac
 from typing import Any
 
 from . import door, engine, reap, router
+from .data import backup
+from .data.container import TASK
 from .lease import Lease
 from .state import HOME, StackHome, read_json, read_lines
 
@@ -25,7 +27,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
             own and nobody can look them up.
         secrets: unused names are left out; only these are told.
     """
-    found = engine.containers(slipway_stack=home.stack)
+    found = [c for c in engine.containers(slipway_stack=home.stack) if TASK not in c["Config"]["Labels"]]
     return {
         **about(home),
         "releases": {
@@ -41,6 +43,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
         "ledger": read_lines(home.ledger)[-200:],
         "lease": Lease(home.stack).holder(),
         "frozen": Lease(home.stack).frozen(),
+        "backup": backup.state(home),
     }
 
 

@@ -30,8 +30,11 @@ def reap_all() -> None:
     """Tidy every stack of this host; what goes wrong with one is logged and keeps nobody from the others."""
     if LOG.exists() and LOG.stat().st_size > _LOG_SIZE:
         os.truncate(LOG, 0)  # all who write append: they go on
+    from .data import drill  # it imports this module
+
     for folder in sorted((HOME / "stacks").glob("*")):
         try:
+            drill.sweep(StackHome(folder.name))
             reap(StackHome(folder.name))
         except Exception:
             print(now(), folder.name, traceback.format_exc(limit=-3), file=sys.stderr)

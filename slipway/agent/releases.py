@@ -10,6 +10,7 @@ from typing import Any
 
 from . import engine, gate, reap, router, smoke, start, weight
 from .context import Context, Result, operation
+from .data import backup
 from .failure import OperationFailed
 from .state import StackHome, now, read_json, remove, write, write_json, write_secrets
 
@@ -84,6 +85,7 @@ def _migrate(
     run: dict[str, Any] = {"_": context, "home": home, "release": release, "service": service}
     waiting = run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
     if waiting:
+        backup.before_migrations(home, (context.run or {}).get("by", ""), context.progress)
         context.progress(f"{len(waiting)} migrations: {', '.join(waiting)}")
         run_job(**run, command=command, what="a migration failed")
         left = run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]

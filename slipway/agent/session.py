@@ -21,6 +21,7 @@ from typing import Any
 
 from . import engine, migrate, operations, proxy, releases  # noqa: F401 - they register what can be done
 from .context import Context
+from .data import operations as data_operations  # noqa: F401 - as these
 from .failure import OperationFailed
 
 SILENCE = 25.0

@@ -39,6 +39,8 @@ def variables(env: Environment, ports: Sequence[int] = ()) -> dict[str, Any]:
         "insecure_registries": [_server(registry)] if registry and registry.insecure else [],
         "deploy_keys": list(env.deploy_keys),
         "deploy_keys_of_admin": not env.deploy_keys,
+        "backup_schedule": env.backup.schedule if env.backup else "",
+        "drill_schedule": env.backup.drill if env.backup else "",
     }
 
 

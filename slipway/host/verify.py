@@ -23,7 +23,7 @@ from slipway.host.inventory import variables
 from slipway.process import Completed, run
 from slipway.settings.model import Environment, Host
 
-Suite = Literal["provision", "migrate", "deploy", "rollback"]
+Suite = Literal["provision", "migrate", "deploy", "rollback", "backup", "restore"]
 
 _ROOT = Path(__file__).parents[2]
 _TESTS = _ROOT / "tests" / "verify"

@@ -104,6 +104,16 @@ def remove_lab(lab: str) -> bool:
     return bool(containers or volumes or networks or images or pushed)
 
 
+def has_backups(lab: str) -> bool:
+    """Tell whether there is a volume with a lab's backups."""
+    return engine.docker("volume", "inspect", names.backups(lab), check=False).code == 0
+
+
+def remove_backups(lab: str) -> None:
+    """Remove a lab's backups. Raises SlipwayError where a container still has them."""
+    engine.docker("volume", "rm", "--force", names.backups(lab))
+
+
 def _pushed(lab: str) -> list[str]:
     """Return the names that images have on this engine because they were pushed to a lab's registry."""
     binding = '{{range index .HostConfig.PortBindings "5000/tcp"}}{{.HostPort}}{{end}}'

@@ -37,6 +37,7 @@ STANDINS = {
     "postgres:17": "postgres",
     "redis:8": "redis",
     "haproxy:3.0": "haproxy",
+    "restic/restic:0.18.0": "restic",
 }
 """Official name -> folder of its recipe."""
 

@@ -47,7 +47,7 @@ def _remove(name: str) -> None:
     clean = 0
     for _ in range(20):
         with contextlib.suppress(SlipwayError):
-            lab.down(name)
+            lab.down(name, data=True)
             clean = 0 if containers.remove_lab(name) else clean + 1
         if clean == 2:
             return

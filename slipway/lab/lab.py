@@ -17,6 +17,7 @@ from slipway.lab import containers, engine, frozen, hosts, images, machine, name
 from slipway.lab import state as states
 from slipway.lab.containers import Found, PortTakenError
 from slipway.lab.state import LabHost, LabState
+from slipway.settings.keeping import LAB_FOLDER
 
 REGISTRY = "registry:2"
 
@@ -90,8 +91,15 @@ def _kept(name: str, whose: str) -> LabState | None:
     return have
 
 
-def down(name: str) -> None:
-    """Remove lab `name` with all its parts and data, also what only its labels tell. Nothing there: nothing is done.
+def down(name: str, *, data: bool = False) -> bool:
+    """Remove lab `name` with all its parts, also what only its labels tell. Nothing there: nothing is done.
+
+    Args:
+        name: the lab.
+        data: remove its backups, too; a lab of that name has them otherwise when it is brought up again.
+
+    Returns:
+        Whether there are backups of it still.
 
     Raises:
         SlipwayError: something could not be removed.
@@ -99,6 +107,9 @@ def down(name: str) -> None:
     with places.lock(f"lab-{names.lab_id(name)}", remove=True):
         containers.remove_lab(name)
         shutil.rmtree(states.folder(name), ignore_errors=True)
+        if data:
+            containers.remove_backups(name)
+        return not data and containers.has_backups(name)
 
 
 def state(name: str) -> LabState | None:
@@ -115,7 +126,7 @@ def _sweep(name: str) -> dict[str, Found]:
         if other and not owner.lives(other.owner):
             stale.add(other.name)
     for lab in stale - {name}:
-        down(lab)
+        down(lab, data=True)
     return containers.of_checkout() if stale - {name} else found
 
 
@@ -208,10 +219,12 @@ def _host(wanted: LabState, host: LabHost, key: str, found: dict[str, Found]) ->
     labels = names.labels(wanted.name, wanted.owner)
     size = ("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o=size={host.disk_mb}m") if host.disk_mb else ()
     engine.docker("volume", "create", *labels, *size, f"{host.container}-docker")
+    engine.docker("volume", "create", *names.backup_labels(wanted.name, wanted.owner), names.backups(wanted.name))
     while True:
         options = [
             *("--network", wanted.network, "--ip", host.address, "--network-alias", host.name),
             *("--volume", f"{host.container}-docker:/var/lib/docker", *labels),
+            *("--volume", f"{names.backups(wanted.name)}:{LAB_FOLDER}"),
             *("--label", f"slipway.spec={_spec(wanted, host)}", *hosts.options(host, key)),
         ]
         try:
@@ -231,7 +244,11 @@ def _as_wanted(have: Found, wanted: LabState, host: LabHost | None) -> bool:
 def _spec(wanted: LabState, host: LabHost | None) -> str:
     """Return the hash of what a container (the registry's, for None) is run with; the engine cannot change it later."""
     facts = (wanted.network, wanted.subnet, wanted.owner)
-    own = (wanted.registry.push,) if host is None else (host.address, sorted(host.published.items()), host.mounts)
+    own = (
+        (wanted.registry.push,)
+        if host is None
+        else (host.address, sorted(host.published.items()), host.mounts, LAB_FOLDER)
+    )
     return hashlib.sha256(repr((facts, own)).encode()).hexdigest()[:12]
 
 

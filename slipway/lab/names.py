@@ -11,6 +11,8 @@ from slipway.lab import places
 
 LAB, CHECKOUT, OWNER, MOVED = "slipway.lab", "slipway.checkout", "slipway.owner", "slipway.moved"
 """Labels: which lab, which checkout, which process it belongs to, which host an image was moved from."""
+DATA = "slipway.lab.data"
+"""Label in place of `LAB` on what outlives a lab: its backups."""
 
 
 def lab_id(lab: str, checkout: Path = places.CHECKOUT) -> str:
@@ -33,3 +35,13 @@ def labels(lab: str, owner: str) -> list[str]:
     """Return the options that label a part of a lab."""
     values = {LAB: lab_id(lab), CHECKOUT: str(places.CHECKOUT), OWNER: owner}
     return [word for key, value in values.items() for word in ("--label", f"{key}={value}")]
+
+
+def backups(lab: str) -> str:
+    """Return the name of the volume that a lab's hosts keep backups in; it outlives them."""
+    return part(lab, "backups")
+
+
+def backup_labels(lab: str, owner: str) -> list[str]:
+    """Return the options that label that volume."""
+    return [word.replace(f"{LAB}=", f"{DATA}=", 1) for word in labels(lab, owner)]

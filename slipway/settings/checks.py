@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
+from slipway.settings.keeping import LAB_FOLDER
 from slipway.settings.problems import Path, Problems, listed, nearest
 from slipway.settings.yamlfile import YamlFile
 
@@ -23,6 +24,7 @@ def environment(file: YamlFile, root: FilePath, problems: Problems) -> None:
     hosts = list(entries(file, "hosts"))
     _machines(file, problems)
     _development(file, problems)
+    _backup(file, problems)
     _unique(
         file, problems, hosts, key="name", identity=lambda host: host.get("name"), words="another host has this name"
     )
@@ -45,10 +47,9 @@ def environment(file: YamlFile, root: FilePath, problems: Problems) -> None:
         words="another stack has this front door: give each its own port or domain",
     )
     for at, stack in stacks:
-        if stack.get("name") == "registry":
-            file.problem(
-                problems, (*at, "name"), "`registry` is the vault's key for the registry's password: rename it"
-            )
+        if stack.get("name") in ("registry", "backup"):
+            words = f"`{stack['name']}` is the vault's key for passwords of the environment itself: rename it"
+            file.problem(problems, (*at, "name"), words)
         _stack_folder(file, root, (*at, "name"), stack.get("name"), problems)
 
 
@@ -87,7 +88,7 @@ def _development(file: YamlFile, problems: Problems) -> None:
         return
     if file.data.get("hosts"):
         file.problem(problems, ("hosts",), "development is for this machine: give `lab: {}` instead")
-    for key in ("keep_warm", "keep_releases", "max_draining", "settle"):
+    for key in ("keep_warm", "keep_releases", "max_draining", "settle", "backup"):
         if key in file.data:
             file.problem(problems, (key,), "has no effect with development, where there are no releases: leave it out")
     for at, stack in entries(file, "stacks"):
@@ -95,6 +96,25 @@ def _development(file: YamlFile, problems: Problems) -> None:
             file.problem(problems, (*at, "domain"), "has no effect with development, where there is no router")
         if "replicas" in stack:
             file.problem(problems, (*at, "replicas"), "has no effect with development: write it in compose.dev.yaml")
+
+
+def _backup(file: YamlFile, problems: Problems) -> None:
+    """Note a lab's repository that would go with its host, and copies that are none."""
+    backup = file.data.get("backup")
+    if not isinstance(backup, dict):
+        return
+    main, copies = backup.get("repository"), backup.get("copies")
+    named: list[tuple[Path, Any]] = [(("backup", "repository"), main)]
+    named += [(("backup", "copies", i), c) for i, c in enumerate(copies if isinstance(copies, list) else ())]
+    seen: set[str] = set()
+    for path, url in named:
+        if not isinstance(url, str):
+            continue
+        if file.data.get("lab") is not None and url.startswith("/") and not f"{url}/".startswith(f"{LAB_FOLDER}/"):
+            file.problem(problems, path, f"would go with the lab's host: write {LAB_FOLDER}, or a folder below it")
+        if url in seen:
+            file.problem(problems, path, "is the same repository again")
+        seen.add(url)
 
 
 def _ssh_address(host: dict[str, Any]) -> Any:

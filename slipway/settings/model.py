@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from slipway.settings import patterns
+from slipway.settings.base import Model, Seconds
+from slipway.settings.keeping import Backup, Clean, Kept, ServiceBackup
 from slipway.settings.patterns import Address, Name, PublicKey, RegistryPath, ShortName, UrlPath, User
-from slipway.settings.units import parse_duration
-
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
-"""A duration: written `90`, `90s`, `10m`, `1h30m`; kept in seconds."""
 
 MOST_REPLICAS = 99
 """With names of stacks and services this short, a container's name always is one that DNS can look up."""
-
-
-class Model(BaseModel):
-    """Base of all settings: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Host(Model):
@@ -155,6 +147,7 @@ class Environment(Model):
     settle: Seconds = Field(
         default=0.0, description="how long deploy watches the new release after the switch", examples=["60s"]
     )
+    backup: Backup | None = Field(default=None, description="where backups go and when (default: there are none)")
 
     def stack(self, name: str | None) -> StackEntry:
         """Return the entry of stack `name`, or the first one. Raise KeyError if there is none of that name."""
@@ -210,6 +203,7 @@ class Service(Model):
     health: Health | None = Field(default=None, description="HTTP health (default: the container's own health check)")
     drain: Seconds = Field(default=600.0, description="how long open requests may go on after the switch")
     secrets: tuple[str, ...] = ()
+    backup: tuple[ServiceBackup, ...] = ()
     compose: dict[str, Any] = Field(default_factory=dict, description="the service's Compose section")
 
 
@@ -278,6 +272,8 @@ class Stack(Model):
     services: tuple[Service, ...]
     migrate: Migration | None = None
     smoke: tuple[Smoke, ...] = ()
+    kept: tuple[Kept, ...] = Field(default=(), description="what backups keep, in the order of the file")
+    clean: tuple[Clean, ...] = ()
     volumes: dict[str, Any] = Field(default_factory=dict, description="Compose's top-level volumes")
     secrets: tuple[str, ...] = Field(default=(), description="names of the secrets that services use")
     overlay: dict[str, Any] = Field(default_factory=dict, description="compose.dev.yaml, for development")

@@ -15,6 +15,14 @@ REGISTRY = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*$"
 PREFIX = r"^/[A-Za-z0-9._~/-]*$"
 PUBLIC_KEY = r"^(ssh|ecdsa|sk-ssh|sk-ecdsa)-[!-~]+ [!-~]+( [ -~]*)?$"
 URL_PATH = r"^/[!-~]*$"
+REPOSITORY = r"^(/[A-Za-z0-9._/-]+|(rest|s3|b2|azure|gs|swift):[!-~]+)$"
+COPY = r"^(/[A-Za-z0-9._/-]+|(sftp|rest|s3|b2|azure|gs|swift|rclone):[!-~]+)$"
+VARIABLE = r"^[A-Z][A-Z0-9_]*$"
+CALENDAR = r"^[A-Za-z0-9*,:/.~ -]+$"
+FOLDER = r"^/[^/:*?\[\]\\]+(/[^/:*?\[\]\\]+)*/?$"
+COLUMN = r'^[^\x00-\x1f"]+$'
+TABLE = r'^[^\x00-\x1f"*?]+$'
+IMAGE = r"^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*(@sha256:[0-9a-f]{64})?$"
 
 PATTERNS = {
     NAME: "a short name: a lower-case letter, then letters, digits and hyphens",
@@ -26,6 +34,15 @@ PATTERNS = {
     PREFIX: "a path that starts with /, of letters, digits and . _ ~ - /",
     PUBLIC_KEY: "an SSH public key, as a .pub file has it",
     URL_PATH: "a path that starts with /, without spaces",
+    REPOSITORY: "a folder that starts with /, or a URL of restic's without a program of its own: rest: s3: b2: azure: gs:"
+    " swift: (sftp: and rclone: are for copies)",
+    COPY: "a folder that starts with /, or a URL of restic's, e.g. sftp:user@host:/folder",
+    VARIABLE: "a variable's name in capitals",
+    CALENDAR: "a time as systemd.time(7) writes it, e.g. `*-*-* 02:30:00`",
+    FOLDER: "a path inside the service that starts with /, without patterns",
+    COLUMN: "a column's name",
+    TABLE: "a table's name, [schema.]table, without patterns",
+    IMAGE: "an image's name with its tag, e.g. postgres:17",
 }
 """What each pattern asks for, in words that follow "should be"."""
 
@@ -41,4 +58,8 @@ Address = Annotated[str, Field(pattern=ADDRESS)]
 User = Annotated[str, Field(pattern=USER)]
 RegistryPath = Annotated[str, Field(pattern=REGISTRY)]
 PublicKey = Annotated[str, Field(pattern=PUBLIC_KEY)]
+Repository = Annotated[str, Field(pattern=REPOSITORY)]
+"""Where dumps stream to from a database's own image, which has no ssh."""
+
+Copy = Annotated[str, Field(pattern=COPY)]
 UrlPath = Annotated[str, Field(pattern=URL_PATH)]

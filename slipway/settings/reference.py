@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from slipway.settings import load
-from slipway.settings.model import Environment, Seconds
+from slipway.settings.base import Seconds
+from slipway.settings.model import Environment
 from slipway.settings.xslipway import ServiceExtras, StackExtras
 
 FILE = "docs/settings.md"
@@ -55,7 +56,8 @@ and default is an error, and so is a setting that no variable takes.
 
 ## Secrets
 
-`inv secrets.init --env <env>` gives a random value to each secret that the stacks name and that has none yet;
+`inv secrets.init --env <env>` gives a random value to each secret that the stacks name, and to the password of the
+backups, where there is none yet;
 `inv secrets.edit --env <env>` opens them in `$EDITOR`. They are in `envs/<env>.vault.yml`, in Ansible Vault's format:
 
 ```yaml
@@ -63,6 +65,9 @@ and default is an error, and so is a setting that no variable takes.
   <name of the secret>: <value>
 registry:
   password: <password of registry.username>
+backup:
+  password: <password of the backups; keep a copy elsewhere: without it nobody opens them>
+  <name in backup.environment>: <value>
 ```
 
 The password of the vault is the first of these that is given: the variable `SLIPWAY_VAULT_PASSWORD`, the file named by
@@ -158,6 +163,8 @@ def _default(info: FieldInfo) -> str:
     if _seconds(info):
         return f"`{_short(float(info.default))}`"
     value = info.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, BaseModel):
+        return "below"
     if value is None or value in ((), {}):
         return "none"
     return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"

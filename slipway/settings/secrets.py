@@ -1,4 +1,4 @@
-"""The secrets of an environment: `{stack: {name: value}, registry: {password: value}}`, encrypted in its vault.
+"""The secrets of an environment, encrypted in its vault: `{stack: {name: value}, registry: {...}, backup: {...}}`.
 
 The vault of an environment of rented hosts is `envs/<env>.vault.yml` and belongs into git. A lab's password is this
 checkout's own, so its vault is git-ignored, in `.slipway/vaults/`, and made with random values at first use.
@@ -22,8 +22,8 @@ from slipway.settings.problems import Problems, listed, nearest
 from slipway.settings.redact import Secret, hide
 from slipway.settings.yamlfile import YamlFile
 
-REGISTRY = "registry"
-"""The vault's key for the registry's password; no stack may have this name."""
+REGISTRY, BACKUP = "registry", "backup"
+"""The vault's keys for the registry's password, and for those of backups; no stack may have these names."""
 
 _SAFE_WORDS = ("is empty", "is here twice", "should be a mapping", "is not UTF-8", "is nested", "holds more than")
 
@@ -93,6 +93,33 @@ def registry_password(env: Environment, *, at: Path | None = None) -> Secret | N
     return Secret(text)
 
 
+def backup_secrets(env: Environment, *, at: Path | None = None) -> dict[str, Secret]:
+    """Return what opens the environment's backups: `password`, and a value for each name in `backup.environment`.
+
+    A lab's password is made here if it is missing. Without backups there is nothing.
+
+    Raises:
+        BadInput: the vault or its password is missing or wrong, or it lacks one of them: each is named.
+
+    """
+    if env.backup is None:
+        return {}
+    base = at or load.root()
+    names = ("password", *dict.fromkeys(env.backup.environment.values()))
+    if _own(env):
+        _fill(env, {BACKUP: ("password",)}, base)
+    file, problems = _open(env, base, {f"{BACKUP}.{name}" for name in names})
+    section = file.data.get(BACKUP)
+    values = section if isinstance(section, dict) else {}
+    found = {name: _text(file, (BACKUP, name), values.get(name)) for name in names}
+    for name in names:
+        if not found[name]:
+            make = f": inv secrets.{'init' if name == 'password' and name not in values else 'edit'} --env {env.name}"
+            file.problem(problems, (BACKUP, name), f"is missing{make}")
+    problems.raise_if_any()
+    return {name: Secret(text) for name, text in found.items()}
+
+
 def init(env: Environment, *, at: Path | None = None) -> Initialised:
     """Give a random value to each secret that the environment's stacks name and the vault lacks.
 
@@ -104,12 +131,18 @@ def init(env: Environment, *, at: Path | None = None) -> Initialised:
     """
     base = at or load.root()
     wanted = {entry.name: load.stack(env, entry.name, at=base).secrets for entry in env.stacks}
+    if env.backup:
+        wanted[BACKUP] = ("password",)
     made = _fill(env, wanted, base)
     file, _ = _open(env, base, set())
-    section = file.data.get(REGISTRY)
-    entered = isinstance(section, dict) and section.get("password")
-    to_enter = (f"{REGISTRY}.password",) if env.registry and env.registry.username and not entered else ()
+    needed = [(REGISTRY, "password")] if env.registry and env.registry.username else []
+    needed += [(BACKUP, name) for name in dict.fromkeys(env.backup.environment.values())] if env.backup else []
+    to_enter = tuple(f"{key}.{name}" for key, name in needed if not _entered(file.data.get(key), name))
     return Initialised(vault_file(env, at=base), made, to_enter)
+
+
+def _entered(section: Any, name: str) -> bool:
+    return isinstance(section, dict) and bool(section.get(name))
 
 
 def edit(env: Environment, *, at: Path | None = None, editor: Callable[[Path], int] | None = None) -> bool:
@@ -248,4 +281,4 @@ def _locked(base: Path, env: Environment) -> Iterator[None]:
         yield
 
 
-__all__ = ["Initialised", "Secret", "edit", "init", "read", "registry_password", "vault_file"]
+__all__ = ["Initialised", "Secret", "backup_secrets", "edit", "init", "read", "registry_password", "vault_file"]

@@ -6,7 +6,8 @@ import re
 from pathlib import Path as FilePath
 from typing import Any
 
-from slipway.settings import composekeys, roles, validate
+from slipway.settings import backups, composekeys, roles, validate
+from slipway.settings.keeping import ServiceBackup
 from slipway.settings.model import MOST_REPLICAS, Build, Service
 from slipway.settings.patterns import PATTERNS, SHORT_NAME
 from slipway.settings.problems import Path, Problems, nearest
@@ -49,7 +50,9 @@ class ServiceReader:
             return None
         self._keys(at, raw)
         said = {} if raw.get("x-slipway") is None else raw["x-slipway"]
-        extras = validate.model(ServiceExtras, said, self.file, (*at, "x-slipway"), self.problems)
+        rest = {k: v for k, v in said.items() if k != "backup"} if isinstance(said, dict) else said
+        extras = validate.model(ServiceExtras, rest, self.file, (*at, "x-slipway"), self.problems)
+        keeps = self._backups(at, said)
         build = self._build(at, raw)
         role = roles.role_of(raw)
         section = {k: v for k, v in raw.items() if not k.startswith("x-") and k not in ("build", "depends_on")}
@@ -63,6 +66,7 @@ class ServiceReader:
         self._user(at, raw, secrets)
         image = self._image(at, raw)
         self._volumes((*at, "volumes"), raw.get("volumes"))
+        backups.check(self._no, at, role, keeps, raw, secrets)
         replicas = self._replicas(name, at, role, raw, section)
         roles.check(self._no, at, raw, extras)
         if extras is None or len(self.problems.found) > before:
@@ -79,8 +83,13 @@ class ServiceReader:
             health=health,
             drain=extras.drain,
             secrets=secrets,
+            backup=keeps,
             compose=section,
         )
+
+    def _backups(self, at: Path, said: Any) -> tuple[ServiceBackup, ...]:
+        value = said.get("backup") if isinstance(said, dict) else None
+        return backups.entries(self.file, (*at, "x-slipway", "backup"), value, self.problems)
 
     def _no(self, path: Path, message: str) -> None:
         self.file.problem(self.problems, path, message)

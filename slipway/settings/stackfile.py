@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from slipway.settings import composekeys, interpolate, roles, scalars, validate, yamlfile
+from slipway.settings import backups, composekeys, interpolate, roles, scalars, validate, yamlfile
 from slipway.settings.model import Migration, Service, Stack
 from slipway.settings.problems import Path, Problems, listed, nearest
 from slipway.settings.service import ServiceReader
 from slipway.settings.xslipway import StackExtras
 from slipway.settings.yamlfile import YamlFile
 
-_NUMBERS = {"x-slipway.phase", "route.port", "smoke.status", "deploy.replicas"}
+_NUMBERS = {"x-slipway.phase", "route.port", "smoke.status", "deploy.replicas", "external.port"}
 """Keys whose value is a number even where an interpolated text gives it; elsewhere, in `environment`, a text is a text."""
 
 
@@ -48,15 +48,18 @@ def read(root: FilePath, name: str, usage: Usage, problems: Problems) -> Stack |
     extras = validate.model(StackExtras, {} if said is None else said, file, ("x-slipway",), problems)
     if extras is not None:
         _check_extras(root / "compose" / name, file, extras, data.value.get("services"), problems)
+        _check_kept(file, services, extras, problems)
     if len(problems.found) > before or extras is None:
         return None
-    used = sorted({secret for service in services for secret in service.secrets})
+    used = sorted({s for service in services for s in service.secrets} | {e.password for e in extras.external})
     return Stack(
         name=name,
         folder=str(root / "compose" / name),
         services=tuple(services),
         migrate=extras.migrate,
         smoke=extras.smoke,
+        kept=(*(k for s in services for k in backups.of_service(s)), *map(backups.of_external, extras.external)),
+        clean=extras.clean,
         volumes=data.value.get("volumes") or {},
         secrets=tuple(used),
         overlay=overlay.value,
@@ -201,6 +204,32 @@ def _check_together(file: YamlFile, services: list[Service], raw: dict[str, Any]
             path: Path = ("services", service.name, "x-slipway", "route", "path")
             file.problem(problems, path, f"service {taken[prefix]} has the route {prefix} already")
         taken.setdefault(prefix, service.name)
+
+
+def _check_kept(file: YamlFile, services: list[Service], extras: StackExtras, problems: Problems) -> None:
+    """Check that every volume is kept, or is named as not kept; that databases have names and secrets of their own."""
+    for service, volume in backups.unaccounted(services):
+        path: Path = ("services", service.name, "x-slipway", "backup")
+        words = f"the volume {volume} is neither kept nor said to be disposable: `backup: none`, or how it is kept"
+        file.problem(problems, path, words)
+    declared = file.data.get("secrets")
+    taken = {s.name for s in services}
+    for index, external in enumerate(extras.external):
+        path = ("x-slipway", "external", index)
+        if external.name in taken:
+            file.problem(problems, (*path, "name"), "a service, or another database, has this name")
+        taken.add(external.name)
+        if external.password not in (declared if isinstance(declared, dict) else {}):
+            words = f"{external.password[:60]} is not declared under the file's top-level secrets"
+            file.problem(problems, (*path, "password"), words)
+    databases = [s.name for s in services for b in s.backup if b.kind == "postgres"] + [e.name for e in extras.external]
+    for index, clean in enumerate(extras.clean):
+        path = ("x-slipway", "clean", index, "service")
+        if clean.service is None and len(databases) != 1:
+            file.problem(problems, path, f"should name one of the databases that are kept: {listed(databases)}")
+        elif clean.service not in (None, *databases):
+            words = f"is no database that is kept{nearest(str(clean.service), databases)}: {listed(databases)}"
+            file.problem(problems, path, words)
 
 
 def _check_extras(folder: FilePath, file: YamlFile, extras: StackExtras, raw: Any, problems: Problems) -> None:

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from slipway.settings.model import Health, Migration, Model, Route, Seconds, Smoke
+from slipway.settings.base import Model, Seconds
+from slipway.settings.keeping import Clean, External, ServiceBackup
+from slipway.settings.model import Health, Migration, Route, Smoke
 
 
 class ServiceExtras(Model):
@@ -28,6 +30,11 @@ class ServiceExtras(Model):
     drain: Seconds = Field(
         default=600.0, description="how long requests that are open at the switch may go on", examples=["10m"]
     )
+    backup: tuple[ServiceBackup, ...] = Field(
+        default=(),
+        description="what backups keep of it: a kind (`postgres`, `redis`, `files`, `none`), a mapping, or a list of both. Each"
+        " volume of a stack has to be kept, or to be named as not kept",
+    )
 
 
 class StackExtras(Model):
@@ -35,3 +42,7 @@ class StackExtras(Model):
 
     migrate: Migration | None = Field(default=None, description="how the database gets to the release's shape")
     smoke: tuple[Smoke, ...] = Field(default=(), description="requests that prove that the stack does its job")
+    external: tuple[External, ...] = Field(
+        default=(), description="databases outside (Cloud SQL, RDS, Supabase) whose data this stack keeps"
+    )
+    clean: tuple[Clean, ...] = Field(default=(), description="tables whose old rows may be deleted")

@@ -22,12 +22,14 @@ def up(c: Context, env: str = "", yes: bool = False) -> None:
         out(f"{host.name}  ssh -i {key} -o UserKnownHostsFile={known} {host.admin}@{host.address}")
 
 
-@task("env")
-def down(c: Context, env: str = "") -> None:
-    """Remove a lab: its hosts, their data, its registry."""
+@task("env", data="remove its backups, too")
+def down(c: Context, env: str = "", data: bool = False) -> None:
+    """Remove a lab: its hosts, their data, its registry. Its backups stay, for the next lab of that name."""
     from slipway.lab import lab
 
-    lab.down(environment(c, env))
+    name = environment(c, env)
+    if lab.down(name, data=data):
+        out(f"the backups of {name} are still here: inv restore brings them back, inv lab.down --data removes them")
 
 
 collection = Collection("lab", up, down)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipway.errors import SlipwayError
+from slipway.settings.units import duration
 from slipway.target.compose import lease, look, workplace
 from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.workplace import Workplace
@@ -76,7 +77,7 @@ def _document(
         "hosts": [_away(name, away[name]) if name in away else _host(name, facts[name]) for name in hosts],
         "lease": lease,
         "frozen": first.get("frozen"),
-        "backup": {"last": None, "age_s": None},
+        "backup": first.get("backup") or {"last": None, "age_s": None},
         "in_progress": run if goes_on else None,
         "unfinished": None if goes_on else run,
         "problems": problems,
@@ -133,9 +134,25 @@ def text(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *_runs(found), *(f"  ! {p}" for p in found["problems"])])
 
 
+def backup_words(backup: Mapping[str, Any]) -> list[str]:
+    """Return lines for the last good backup; one that is late, or missing, or failed since, stands out."""
+    if "late" not in backup:
+        return []  # nothing is kept
+    age = f"{backup['set']}, {duration(backup['age_s'])} ago" if backup["last"] else "there is none yet"
+    late = backup["late"]
+    lines = [f"  backup   {'LATE: ' if late else ''}{age}" + (" (inv backup makes one)" if late else "")]
+    lines += [f"  ! the last backup {backup['failed']}"] if backup["failed"] else []
+    drill = backup.get("drill")
+    if drill and drill["verdict"] != "good":
+        lines.append(
+            f"  ! THE BACKUP {drill['set']} DID NOT RESTORE in the drill of {drill['at']}: {drill['findings'][0]}"
+        )
+    return lines
+
+
 def _runs(found: Mapping[str, Any]) -> list[str]:
     """Return lines for what is going on: who has the lease, a freeze, a run that goes on or was killed."""
-    lines = []
+    lines = backup_words(found["backup"])
     if found["lease"]:
         lines.append(f"  lease    {lease.tell(found['lease'])}")
     if found["frozen"]:

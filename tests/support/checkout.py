@@ -160,9 +160,12 @@ class Checkout:
     def remove(self) -> None:
         """Remove the labs and the folder."""
         for name in sorted(self.labs):
-            if (self.path / ".slipway/lab" / name).is_dir():
+            volume = f"slipway-{names.lab_id(name, self.path)}-backups"
+            if (self.path / ".slipway/lab" / name).is_dir() or engine.docker(
+                "volume", "inspect", volume, check=False
+            ).code == 0:
                 subprocess.run(
-                    [self.path / ".venv/bin/inv", "lab.down", "--env", name], cwd=self.path, env=_clean_environment(),
+                    [self.path / ".venv/bin/inv", "lab.down", "--data", "--env", name], cwd=self.path, env=_clean_environment(),
                     capture_output=True, check=False,
                 )  # fmt: skip
         until = time.monotonic() + 6  # the labs' keepers see within two seconds that they are not needed any more
@@ -207,4 +210,7 @@ def _sweep() -> None:
         if pid.isdigit() and not (PROC / pid).exists():
             label = f"label={names.CHECKOUT}={folder / 'slipway'}"
             if not engine.docker("ps", "--all", "--quiet", "--filter", label, check=False).out.strip():
+                volumes = engine.docker("volume", "ls", "--quiet", "--filter", label, check=False).out.split()
+                if volumes:
+                    engine.docker("volume", "rm", *volumes, check=False)
                 shutil.rmtree(folder, ignore_errors=True)

@@ -12,9 +12,8 @@ from invoke import Program
 import tasks
 
 ROOT = Path(__file__).resolve().parents[2]
-_GROUPS = {name for name, group in tasks.namespace.collections.items() if group.default}
-VERBS = frozenset({*tasks.namespace.task_names, *_GROUPS})
-"""Every task as one types it: `deploy`, `lab.up`; `migrate`, which is what its group does by default."""
+VERBS = frozenset(n for task in tasks.namespace.to_contexts() for n in (task.name, *task.aliases))
+"""Every task as one types it: `deploy`, `lab.up`; that of a group by the group's name as well."""
 
 _CALL = re.compile(r"^(?:\$ )?(?:\./|\.venv/bin/)?inv (?P<words>.+)$")
 

@@ -36,6 +36,12 @@ def add_library(checkout: Checkout) -> None:
     )
 
 
+def add_books(checkout: Checkout) -> None:
+    """Put the stack `books` into a checkout: a database, a queue and files, all of them kept."""
+    shutil.copytree(_HERE / "books", checkout.path / "compose/books")
+    shutil.copytree(_HERE / "probe/web", checkout.path / "compose/books/web")
+
+
 def environment(checkout: Checkout, name: str, stacks: str, *, hosts: int = 1, **more: str) -> None:
     """Write `envs/<name>.yml`: a lab that starts from a provisioned host. `stacks` is YAML, `more` further top-level keys."""
     text = f"lab: {{hosts: {hosts}, kind: provisioned}}\nallow_dirty: true\nstacks: {stacks}\n"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from slipway.data import migrations
+from slipway.data import document, migrations
 from slipway.errors import BadInput
 from slipway.image import build as images
 from slipway.image import source
 from slipway.image.registry import RegistryClient
-from slipway.settings import load
+from slipway.plan.operation import Operation
+from slipway.settings import load, secrets
 from slipway.target.compose import planner, workplace
 from slipway.target.compose.accessories import missing_accessories
 from slipway.target.compose.changes import unchanged
@@ -96,10 +98,28 @@ def serve_official_images(place: Workplace) -> None:
         from slipway.lab import images as lab_images
 
         names = [ROUTER_IMAGE, *(str(s.image) for s in place.stack.services if s.image and not s.build)]
+        backup = place.env.backup
+        names += [backup.image] if backup and document.keeps(place.env, place.stack) else []
         lab_images.ensure_all(names)
         lab = place.lab
         with ThreadPoolExecutor(len(names)) as pool:
             list(pool.map(lambda name: lab_images.publish(name, lab), names))
+
+
+def backup_document(place: Workplace) -> Operation | None:
+    """Return the operation that tells the first host what to keep; None where nothing is kept, or no secret was read."""
+    env, stack = place.env, place.stack
+    if not document.keeps(env, stack) or not place.backup_secrets:
+        return None
+    root = load.root()
+    files = {
+        f"envs/{env.name}.yml": root / "envs" / f"{env.name}.yml",
+        f"envs/{env.name}.vault.yml": secrets.vault_file(env),  # encrypted, as it is
+        "envs/known_hosts": root / "envs" / "known_hosts",
+        f"compose/{stack.name}/compose.yaml": Path(stack.folder) / "compose.yaml",
+    }
+    configuration = {name: path.read_text() for name, path in files.items() if path.exists()}
+    return document.operation(env, stack, place.backup_secrets, place.secrets, configuration)
 
 
 def request_for(hosts: Open, cut: bool = False, *, own_tree: bool = False) -> Request:
@@ -118,6 +138,7 @@ def request_for(hosts: Open, cut: bool = False, *, own_tree: bool = False) -> Re
         migrations=names,
         contracting=contracting,
         cut=cut,
+        backup=backup_document(place),
     )
 
 

@@ -88,6 +88,7 @@ def _prepare(request: Request, release: Release, recorded: Mapping[str, Any]) ->
         fresh = first and request.facts[host].raw["accessories"] is None
         if fresh:
             images += [str(s.image) for s in request.stack.of_role("accessory")]
+        images += [request.env.backup.image] if first and request.backup and request.env.backup else []
         ops = [
             Operation("host.check", "look at the disk", {"disk_mb": 300}),
             Operation("stack.tidy", "remove what killed runs left", {"keep": release.id}),
@@ -101,6 +102,7 @@ def _prepare(request: Request, release: Release, recorded: Mapping[str, Any]) ->
                 "images.pull", f"pull {len(set(images))} images", {"images": sorted(set(images)), "auth": request.auth}
             ),
             router_operation(request),
+            *([request.backup] if first and request.backup else []),
             *drain_wait(request, host, release.id),
         ]
         if fresh and request.stack.of_role("accessory"):

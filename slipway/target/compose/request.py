@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from slipway.plan.operation import Operation
 from slipway.settings.model import Environment, Service, Stack, StackEntry
 from slipway.target.compose import render
 from slipway.target.compose.facts import HostFacts
@@ -39,6 +40,7 @@ class Request:
         migrations: names of the stack's migrations; empty where the version is not this tree's.
         contracting: those of them that contract: a deploy leaves them.
         cut: end old releases' open requests now, where there are too many.
+        backup: what tells the first host what to keep; None where nothing is kept.
     """
 
     env: Environment
@@ -52,6 +54,7 @@ class Request:
     migrations: tuple[str, ...] = ()
     contracting: tuple[str, ...] = ()
     cut: bool = False
+    backup: Operation | None = field(default=None, repr=False)
 
     @property
     def first(self) -> str:

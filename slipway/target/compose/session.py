@@ -98,7 +98,7 @@ def agent_zip() -> bytes:
     package = Path(__file__).resolve().parents[2]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        files = {f"slipway/agent/{p.name}": p.read_text() for p in sorted((package / "agent").glob("*.py"))}
+        files = {str(p.relative_to(package.parent)): p.read_text() for p in sorted((package / "agent").rglob("*.py"))}
         files["slipway/__init__.py"] = ""
         files["__main__.py"] = files["slipway/agent/__main__.py"]
         for name, text in files.items():
@@ -198,7 +198,9 @@ class HostSession:
 
     def _send_raw(self, data: bytes) -> None:
         with self._lock:
-            self._channel.sendall(data)  # not by a file of paramiko's, which complains on standard error when it is collected
+            self._channel.sendall(
+                data
+            )  # not by a file of paramiko's, which complains on standard error when it is collected
 
     def _send(self, value: Mapping[str, Any]) -> None:
         try:

@@ -36,6 +36,7 @@ class Workplace:
     secrets: Mapping[str, str] = field(repr=False)
     registry_password: str | None = field(default=None, repr=False)
     lab: LabState | None = None
+    backup_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def url(self) -> str:
@@ -119,16 +120,19 @@ def find(
         access = Access(Path(lab.key_file), Path(lab.known_hosts))
     else:
         access = Access(None, load.root() / "envs" / "known_hosts")
-    values, password = _secrets(env, stack) if secrets else ({}, None)
-    return Workplace(env, entry, stack, access, values, password, lab)
+    if not secrets:
+        return Workplace(env, entry, stack, access, {}, None, lab)
+    values, password, backup = _secrets(env, stack)
+    return Workplace(env, entry, stack, access, values, password, lab, backup)
 
 
-def _secrets(env: Environment, stack: Stack) -> tuple[dict[str, str], str | None]:
+def _secrets(env: Environment, stack: Stack) -> tuple[dict[str, str], str | None, dict[str, str]]:
     from slipway.settings import secrets
 
     values = {name: secret.reveal() for name, secret in secrets.read(env, stack).items()}
     password = secrets.registry_password(env)
-    return values, password.reveal() if password else None
+    backup = {n: s.reveal() for n, s in secrets.backup_secrets(env).items()} if stack.kept else {}
+    return values, password.reveal() if password else None, backup
 
 
 def _lab(env: Environment, yes: bool, start: bool, mounts: Sequence[Path]) -> LabState | None:

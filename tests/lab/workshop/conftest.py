@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import books as data
 from tests.support import checkout as checkouts
 from tests.support import stacks
 from tests.support.checkout import Checkout
@@ -14,16 +15,19 @@ from tests.support.site import Site
 
 @pytest.fixture(scope="package")
 def workshop() -> Iterator[Checkout]:
-    """A checkout with the stacks `probe`, `fresh`, `other`, `library` and `guest`, and the environment `lab` of one host."""
+    """A checkout with `probe`, `fresh`, `other`, `library`, `guest` and `books`, and the environment `lab` of one host."""
     made = checkouts.make()
     stacks.add_probe(made)
     stacks.add_single(made, "fresh")
     stacks.add_single(made, "other")
     stacks.add_single(made, "guest")
     stacks.add_library(made)
-    listed = "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
-    listed += " {name: library, port: 8396}]"
-    stacks.environment(made, "lab", listed)
+    stacks.add_books(made)
+    listed = (
+        "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
+        " {name: library, port: 8396}, {name: books, port: 8397}]"
+    )
+    stacks.environment(made, "lab", listed, backup="{repository: /var/backups/slipway/lab}")
     made.commit("stacks for tests")
     yield made
     made.remove()
@@ -42,3 +46,12 @@ def probe(served: Site) -> Iterator[Site]:
     """The same for one test, which finds it healthy; what it changes in the tree is taken back."""
     with served.checkout.changed():
         yield served
+
+
+@pytest.fixture(scope="package")
+def books(workshop: Checkout) -> Site:
+    """The stack `books`, deployed, with rows, keys and files; all of it is kept, and nothing backed up yet."""
+    site = Site(workshop, "lab", "books", 8397)
+    site.deploy().ok()
+    data.fill(site)
+    return site

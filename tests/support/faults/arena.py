@@ -22,6 +22,7 @@ _DATABASE = """
     expose: ["5432"]
     volumes: ["database:/var/lib/postgresql/data"]
     healthcheck: {test: [CMD, pg_isready, -U, postgres], interval: 5s, start_period: 20s, start_interval: 200ms}
+    x-slipway: {backup: none}
 
 volumes:
   database:

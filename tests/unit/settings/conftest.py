@@ -30,6 +30,7 @@ services:
     image: postgres:17
     expose: ["5432"]
     volumes: ["data:/var/lib/postgresql/data"]
+    x-slipway: {backup: postgres}
 secrets:
   token: {environment: HELLO_TOKEN}
 volumes:

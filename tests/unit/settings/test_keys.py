@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from slipway.settings import composekeys, reference
+from slipway.settings.keeping import Backup, Clean, External, Keep, ServiceBackup
 from slipway.settings.model import (
     Environment,
     Health,
@@ -32,10 +33,15 @@ PLACES: dict[type[BaseModel], tuple[str, tuple[str | int, ...]]] = {
     Registry: ("env", ("registry",)),
     VaultPassword: ("env", ("vault_password",)),
     StackEntry: ("env", ("stacks", 0)),
+    Backup: ("env", ("backup",)),
+    Keep: ("env", ("backup", "keep")),
     StackExtras: ("stack", ("x-slipway",)),
     Migration: ("stack", ("x-slipway", "migrate")),
     Smoke: ("stack", ("x-slipway", "smoke", 0)),
+    External: ("stack", ("x-slipway", "external", 0)),
+    Clean: ("stack", ("x-slipway", "clean", 0)),
     ServiceExtras: ("stack", ("services", "web", "x-slipway")),
+    ServiceBackup: ("stack", ("services", "db", "x-slipway", "backup")),
     Route: ("stack", ("services", "web", "x-slipway", "route")),
     Health: ("stack", ("services", "web", "x-slipway", "health")),
 }
@@ -48,6 +54,17 @@ OTHER: dict[tuple[type[BaseModel], str], Any] = {
     (Environment, "registry"): {"push": "other.example.com"},
     (Environment, "vault_password"): {"command": ["x"]},
     (Environment, "stacks"): [{"name": "hello", "port": 81}],
+    (Environment, "backup"): {"repository": "/other"},
+    (Backup, "keep"): {"daily": 1},
+    (StackExtras, "external"): None,  # its keys, below
+    (StackExtras, "clean"): [],
+    (Clean, "service"): "db",
+    (ServiceExtras, "backup"): {"kind": "files", "paths": ["/app/csv"]},
+    (ServiceBackup, "kind"): "redis",
+    (ServiceBackup, "password"): "token",
+    (ServiceBackup, "paths"): None,  # is for other kinds: test_backups.py
+    (External, "name"): None,  # names what a table is in: test_backups.py
+    (External, "password"): "other",
     (VaultPassword, "command"): None,  # takes the place of file: test_secrets.py
     (Host, "user"): "other",
     (Host, "name"): "other",
@@ -86,7 +103,14 @@ def files(kind: type[BaseModel], key: str = "") -> tuple[str, dict[str, Any], di
     env = "local" if PLACES[kind][0] == "lab" else "staging"
     data = yaml.safe_load(LOCAL if env == "local" else STAGING)
     data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
+    data["backup"] = {"repository": "/srv/backups" if env == "staging" else "/var/backups/slipway", "keep": {}}
     stack = yaml.safe_load(STACK)
+    stack["services"]["db"] |= {"secrets": ["token"], "x-slipway": {"backup": {"kind": "postgres"}}}
+    stack["secrets"]["other"] = {"environment": "OTHER"}
+    stack["x-slipway"]["external"] = [
+        {"name": "outside", "host": "a", "database": "b", "user": "c", "password": "token", "image": "postgres:15"}
+    ]
+    stack["x-slipway"]["clean"] = [{"table": "a", "column": "b", "service": "outside"}]
     if kind is Migration and key in ("database", "inside", "lock_timeout", "statement_timeout"):
         stack["x-slipway"]["migrate"] = dict(ALEMBIC)
         stack["services"]["other"] = dict(stack["services"]["db"])

@@ -44,6 +44,14 @@ def test_unit_runs_now_and_at_each_start(server: Server, unit: str) -> None:
     assert (state.get("ActiveState"), state.get("UnitFileState")) == ("active", "enabled"), seen
 
 
+@pytest.mark.parametrize(("unit", "key"), [("slipway-backup", "backup_schedule"), ("slipway-drill", "drill_schedule")])
+def test_backups_and_drills_are_due(server: Server, facts: dict[str, Any], unit: str, key: str) -> None:
+    """The host's timers run where the environment has backups, and nowhere else."""
+    state = server.units.get(f"{unit}.timer", {})
+    wanted = "active" if facts["provision"].get(key) else "inactive"
+    assert state.get("ActiveState") == wanted, f"{unit}.timer is {state.get('ActiveState')}"
+
+
 def test_timer_has_not_failed(server: Server) -> None:
     state = server.units["slipway-reap.service"]
     assert state["ActiveState"] != "failed", f"slipway-reap.service failed: {state['Result']}"

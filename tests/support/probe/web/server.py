@@ -31,6 +31,11 @@ def token():
 def ready():
     if MODE == "sick" or (MODE == "sick later" and time.monotonic() - STARTED > BEHAVIOUR["after"]):
         return 503, {"status": "not ready", "failed": ["the flux capacitor"]}
+    if "READY_SQL" in os.environ:
+        try:
+            return 200, {"status": "ready", "rows": database.query(os.environ["READY_SQL"])}
+        except (OSError, RuntimeError) as error:
+            return 503, {"status": "not ready", "failed": [str(error)]}
     return 200, {"status": "ready"}
 
 

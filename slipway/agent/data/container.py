@@ -1,0 +1,265 @@
+"""A throw-away container with restic in it, of whatever image has the tools that the work needs.
+
+The dump of a database then runs beside restic in one container of the server's own image: nothing of the stream passes through
+the engine, and restic knows how the dump ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import tarfile
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from .. import engine
+from ..failure import OperationFailed
+from ..state import HOME, StackHome, write_json
+from . import keep
+
+TOOLS = HOME / "tools"
+RESTIC = "/slipway/restic"
+"""Where a container finds restic."""
+AUTHORITIES = "/slipway/ca.pem"
+"""The certificates of authorities, from restic's image too: a database's image has none."""
+SECRETS = "/run/slipway"
+TASK = "slipway.task"
+"""The label that tells throw-away containers of data from others."""
+CACHE = "slipway-restic-cache"
+
+# Credentials of the storage are variables to restic: from files, since `docker inspect` shows those that a container is given.
+_PRELUDE = f"""
+for f in {SECRETS}/env.*; do [ -e "$f" ] && export "${{f##*/env.}}=$(cat "$f")"; done
+"""
+_TOLD = 200
+"""Lines of standard error that are kept."""
+
+
+@dataclass
+class Done:
+    """How a container ended: exit code, standard output (where nobody was told its lines), the last of standard error."""
+
+    code: int
+    out: str = ""
+    err: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A throw-away container.
+
+    Args:
+        home: the stack's folder.
+        run: name of the run that it belongs to.
+        name: what it does, in a word.
+        document: what the stack keeps.
+        image: its image (default: restic's).
+        network: as `docker run --network` (default: none for a repository that is a path, else the engine's own).
+        mounts: more of `docker run --volume`.
+        variables: environment variables; no secrets.
+        capabilities: more than reading all files.
+    """
+
+    home: StackHome
+    run: str
+    name: str
+    document: keep.Document
+    image: str = ""
+    network: str = ""
+    mounts: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    capabilities: tuple[str, ...] = ()
+
+    @property
+    def container(self) -> str:
+        """Its name."""
+        return f"slipway-{self.home.stack}-{self.run}-{self.name}"
+
+    @property
+    def restic(self) -> str:
+        """The command, for scripts. A repository on the host's own disk needs no cache; another one, who signed whom."""
+        local = keep.is_local(self.document.repository)
+        return RESTIC + (" --no-cache" if local else "") + (f" --cacert {AUTHORITIES}" if self._authorities else "")
+
+    @property
+    def _authorities(self) -> Path | None:
+        path = binary(self.document.image).with_suffix(".pem")
+        return path if path.exists() and self.network != "none" else None
+
+    def argv(self, script: str, words: Iterable[str], *, hostname: str = "", init: bool = True) -> list[str]:
+        """Return the command that runs a shell script in it, with words as its arguments."""
+        made = self.document
+        local = keep.is_local(made.repository)
+        argv = [
+            "docker",
+            "run",
+            "--rm",
+            "-i",
+            "--name",
+            self.container,
+            "--hostname",
+            hostname or hostname_of(self.run),
+        ]
+        if self.network.startswith("container:"):
+            del argv[-2:]  # it has that one's
+        argv += ["--init"] if init else []
+        argv += ["--network", self.network or ("none" if local else "bridge"), "--pull", "never", "--user", "0:0"]
+        argv += ["--memory", f"{made.memory}m", "--pids-limit", "200", "--security-opt", "no-new-privileges"]
+        argv += ["--cap-drop", "ALL", "--tmpfs", "/tmp:size=64m", "--read-only", "--log-driver", "none"]  # noqa: S108 - its own
+        argv += [w for c in ("DAC_READ_SEARCH", *self.capabilities) for w in ("--cap-add", c)]
+        labels = {"slipway.stack": self.home.stack, "slipway.role": "job", TASK: self.name, "slipway.run": self.run}
+        argv += [w for k, v in labels.items() for w in ("--label", f"{k}={v}")]
+        variables = {
+            "RESTIC_REPOSITORY_FILE": f"{SECRETS}/repository",
+            "RESTIC_PASSWORD_FILE": f"{SECRETS}/password",
+            "RESTIC_PROGRESS_FPS": "1",
+            "RESTIC_CACHE_DIR": "/cache",
+            **self.variables,
+        }
+        argv += [w for k, v in variables.items() for w in ("--env", f"{k}={v}")]
+        argv += [w for m in self._mounts() for w in ("--volume", m)]
+        return [*argv, "--entrypoint", "sh", self.image or made.image, "-euc", _PRELUDE + script, "sh", *words]
+
+    def _mounts(self) -> list[str]:
+        made = self.document
+        mounts = [f"{binary(made.image)}:{RESTIC}:ro", f"{keep.folder(self.home) / 'secrets'}:{SECRETS}:ro"]
+        mounts += [f"{self._authorities}:{AUTHORITIES}:ro"] if self._authorities else []
+        mounts += [f"{made.repository}:/repository"] if keep.is_local(made.repository) else []
+        return [*mounts, f"{CACHE}:/cache", *self.mounts]
+
+    def do(
+        self,
+        script: str,
+        *words: str,
+        stdin: str | None = None,
+        line: Callable[[str], None] | None = None,
+        timeout: float = 12 * 3600.0,
+        hostname: str = "",
+        init: bool = True,
+    ) -> Done:
+        """Run a shell script in it to its end; `line` is told each line of standard output as it comes.
+
+        Raises:
+            OperationFailed: the container could not be started.
+        """
+        argv = self.argv(script, words, hostname=hostname, init=init)
+        done = _attached(argv, self.container, stdin, line, timeout)
+        if done.code == 125:
+            what = f"the container {self.container} could not be started"
+            raise OperationFailed(what, done.err.strip())
+        return done
+
+
+def hostname_of(run: str) -> str:
+    """Return the host name of a run's containers; it tells whose a lock in the repository is (see `locks`)."""
+    return f"{host_prefix()}{run}"
+
+
+def host_prefix() -> str:
+    """Return what the host names of all this host's containers begin with."""
+    ident = Path("/etc/machine-id").read_text().strip() if Path("/etc/machine-id").exists() else "0"
+    return f"slipway-{ident[:8]}-"
+
+
+def _attached(
+    argv: list[str], name: str, stdin: str | None, line: Callable[[str], None] | None, timeout: float
+) -> Done:
+    """Run a container's command, with its name known to whoever ends this session."""
+    lines: list[str] = []
+    errors: list[str] = []
+    with engine.child(argv, container=name) as process:
+        assert process.stdin and process.stdout and process.stderr  # noqa: S101 - asked for
+        reading = [
+            threading.Thread(target=_each, args=[process.stdout, line or lines.append], daemon=True),
+            threading.Thread(target=_each, args=[process.stderr, lambda t: _last(errors, t)], daemon=True),
+        ]
+        for thread in reading:
+            thread.start()
+        with contextlib.suppress(OSError):  # it may have ended before it read all
+            if stdin:
+                process.stdin.write(stdin)
+            process.stdin.close()
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            engine.command(["docker", "rm", "--force", name])
+            code = process.wait()
+            errors.append(f"did not end within {timeout:g} s")
+        for thread in reading:
+            thread.join(10)
+    return Done(code, "".join(lines), "".join(errors))
+
+
+def _each(stream: IO[str], told: Callable[[str], None]) -> None:
+    for text in stream:
+        told(text)
+
+
+def _last(lines: list[str], text: str) -> None:
+    lines.append(text)
+    del lines[:-_TOLD]
+
+
+def remove_containers(home: StackHome, runs: Iterable[str]) -> None:
+    """Remove the throw-away containers that killed runs left."""
+    runs = set(runs)
+    for container in engine.containers(slipway_stack=home.stack, slipway_task=""):
+        if container["Config"]["Labels"].get("slipway.run") in runs:
+            engine.api("DELETE", f"/containers/{container['Id']}", force="true", v="true")
+
+
+def binary(image: str) -> Path:
+    """Return restic's program, taken out of its image the first time.
+
+    Raises:
+        OperationFailed: the image is not on this host, or has none.
+    """
+    found = engine.api("GET", f"/images/{image}/json")
+    if not found:
+        raise OperationFailed(f"the image {image} is not on this host", "inv deploy, or inv backup, pulls it")
+    path = TOOLS / f"restic-{found['Id'].rpartition(':')[2][:16]}"
+    if not path.exists():
+        _take_out(image, path)
+    return path
+
+
+def _take_out(image: str, path: Path) -> None:
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    code, made, err = engine.command(["docker", "create", "--pull", "never", image])
+    if code != 0:
+        raise OperationFailed(f"restic could not be taken out of {image}", err)
+    try:
+        with contextlib.suppress(OperationFailed):  # a lab's has none
+            _copy_out(made.strip(), "/etc/ssl/certs/ca-certificates.crt", path.with_suffix(".pem"))
+        _copy_out(made.strip(), "/usr/bin/restic", path)
+    finally:
+        engine.command(["docker", "rm", "--force", made.strip()])
+    for old in TOOLS.glob("restic-*"):
+        if re.fullmatch(r"restic-[0-9a-f]{16}", old.name) and old != path:
+            old.unlink()
+
+
+def _copy_out(container: str, source: str, path: Path) -> None:
+    """Copy a file out of a container, whole or not at all."""
+    argv = ["docker", "cp", "--follow-link", f"{container}:{source}", "-"]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise OperationFailed(f"{source} could not be copied out of the image", done.stderr.decode(errors="replace"))
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        file = archive.extractfile(archive.getmembers()[0])
+        data = file.read() if file else b""
+    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    new.write_bytes(data)
+    new.chmod(0o755)
+    new.replace(path)
+
+
+def note(home: StackHome, name: str, value: object) -> None:
+    """Write one of the small files that backups leave beside the document."""
+    write_json(keep.folder(home) / name, value)
