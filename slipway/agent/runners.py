@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from typing import Any
@@ -53,6 +54,9 @@ def sql(
         try:
             _patiently(context, how, migration["file"], once)
         except Failed as error:
+            if not migration["transaction"]:
+                with contextlib.suppress(Failed):  # the next run does it otherwise
+                    _clear_halves(database, migration["sql"])
             raise _failed(migration, error, how) from error
 
 
@@ -74,7 +78,8 @@ def _failed(migration: schema.Migration, error: Failed, how: Result) -> Operatio
     seen = "\n".join(part for part in (error.what, error.detail, error.statement) if part)
     if error.locked_out:
         seen += f"\n(tried {_TRIES} times, {how['lock_timeout']:g} s each: somebody else keeps the lock)"
-    return OperationFailed(f"the migration {where} failed and was undone", seen, service=how["database"])
+    undone = " and was undone" if migration["transaction"] else ""
+    return OperationFailed(f"the migration {where} failed{undone}", seen, service=how["database"])
 
 
 def alembic(
