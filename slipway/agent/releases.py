@@ -9,6 +9,7 @@ from typing import Any
 
 from . import engine, gate, reap, router, smoke, start
 from .context import Context, Result, operation
+from .data import backup
 from .failure import OperationFailed
 from .state import StackHome, now, read_json, remove, write, write_json, write_secrets
 
@@ -74,6 +75,7 @@ def _migrate(
     run: dict[str, Any] = {"_": context, "home": home, "release": release, "service": service}
     waiting = _run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
     if waiting:
+        backup.before_migrations(home, (context.run or {}).get("by", ""), context.progress)
         context.progress(f"{len(waiting)} migrations: {', '.join(waiting)}")
         _run_job(**run, command=command, what="a migration failed")
         left = _run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]

@@ -199,6 +199,8 @@ def before_migrations(home: StackHome, by: str, progress: Progress) -> dict[str,
     document = keep.known(home)
     if not document or not document.kept or not document.before_migrations:
         return None
+    if not any(home.meta(release).get("live_since") for release in home.known()):
+        return None  # nobody has put anything there yet
     good = read_json(keep.folder(home) / "good.json") or {}
     if good and 0 <= age(good["at"]) < document.fresh:
         progress(f"backup {good['set']} is {age(good['at']) / 60:.0f} min old")

@@ -91,6 +91,13 @@ class Document:
         object.__setattr__(self, "copies", tuple(self.copies))
 
 
+def _read(value: dict[str, Any]) -> Document:
+    """Return a document; what a later version of Slipway has in it, and this one does not know, is left out."""
+    kept = [{k: v for k, v in one.items() if k in Kept.__dataclass_fields__} for one in value["kept"]]
+    known = {k: v for k, v in value.items() if k in Document.__dataclass_fields__}
+    return Document(**{**known, "kept": kept})
+
+
 def _tuples(value: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
@@ -103,7 +110,7 @@ def folder(home: StackHome) -> Path:
 def known(home: StackHome) -> Document | None:
     """Return what the stack keeps; None where nothing is kept."""
     value = read_json(folder(home) / "document.json")
-    return Document(**value) if value else None
+    return _read(value) if value else None
 
 
 def document(home: StackHome) -> Document:

@@ -21,6 +21,7 @@ from .container import SECRETS, Done, Job, host_prefix, hostname_of, note
 from .snapshots import SnapshotSet
 
 _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 10, 11, 12
+_KILLED = 137
 _LOCK_WAIT = ["--retry-lock", "2m"]
 """Another stack may share the repository, and prune it at this moment."""
 _FORGET_AT_ONCE = 200
@@ -71,7 +72,8 @@ class Repository:
             raise OperationFailed(f"there is no repository at {where}", told(done), bad_input=True)
         if done.code == _LOCKED:
             raise OperationFailed(f"{what}: the repository {where} is locked by another run", told(done))
-        raise OperationFailed(what, f"{told(done)}\n(exit code {done.code})".strip())
+        why = f"killed, or more than {self.document.memory} MB of memory" if done.code == _KILLED else str(done.code)
+        raise OperationFailed(what, f"{told(done)}\n(exit code {why})".strip())
 
     def ensure(self) -> list[dict[str, Any]]:
         """Return all snapshots of ours; the repository is made the first time, and never again.

@@ -11,6 +11,8 @@ from .snapshots import SnapshotSet
 
 _OTHERS = 3
 """So many of the newest safety sets, and of those of a few services only, are kept."""
+_NEWEST = 3
+"""So many of the newest whole sets are kept, whatever the policy: one made by hand outlives that of the next night."""
 
 
 def due(repository: Repository, sets: Iterable[SnapshotSet]) -> list[SnapshotSet]:
@@ -22,7 +24,7 @@ def due(repository: Repository, sets: Iterable[SnapshotSet]) -> list[SnapshotSet
     sets = list(sets)
     gone = [s for scope in ("safety", "partial") for s in [x for x in sets if x.scope == scope][:-_OTHERS]]
     full = [s for s in sets if s.scope == "full"]
-    if len(full) < 2:
+    if len(full) <= _NEWEST:
         return gone
     document = repository.document
     tags = snapshots.tagged(env=document.env, stack=document.stack, kind="manifest", scope="full")
@@ -39,7 +41,7 @@ def due(repository: Repository, sets: Iterable[SnapshotSet]) -> list[SnapshotSet
         "--tag",
         tags,
         "--keep-last",
-        "1",
+        str(_NEWEST),
         *words,
     )
     repository.check("the policy of what is kept could not be asked", done)

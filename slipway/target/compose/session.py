@@ -195,20 +195,19 @@ class HostSession:
         channel = self._connection.transport.open_session()
         channel.settimeout(SILENCE)
         channel.exec_command(shlex.join(["python3", "-u", "-c", _BOOT]))
-        self._input = channel.makefile_stdin("wb", 65536)
+        self._channel = channel
         self._output = channel.makefile("r", 65536)
         self._errors = channel.makefile_stderr("r")
         self._send_raw(f"{hashlib.sha256(data).hexdigest()[:16]} {len(data)}\n".encode() + data)
 
     def _send_raw(self, data: bytes) -> None:
         with self._lock:
-            self._input.write(data)
-            self._input.flush()
+            self._channel.sendall(data)  # not by a file of paramiko's, which complains on standard error when it is collected
 
     def _send(self, value: Mapping[str, Any]) -> None:
         try:
             self._send_raw(json.dumps(value).encode() + b"\n")
-        except (OSError, ValueError) as error:  # a closed file is a ValueError
+        except OSError as error:
             raise self._lost("it was closed") from error
 
     def _ping(self) -> None:

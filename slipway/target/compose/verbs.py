@@ -134,6 +134,8 @@ def verify(env: str, stack: str | None, step: str | None) -> None:
         live = live_release(hosts.facts)
         meta = dict(hosts.facts[place.env.hosts[0].name].releases.get(live or "", {}))
     applying = ["provision", *(["deploy"] if live else []), *(["migrate"] if live and place.stack.migrate else [])]
+    kept = hosts.facts[place.env.hosts[0].name].raw.get("backup") or {}
+    applying += ["backup"] if kept.get("last") else []
     for name in [step] if step else applying:
         if name == "provision":
             workplace.verify_hosts(place)

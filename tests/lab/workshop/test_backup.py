@@ -168,7 +168,9 @@ def test_killed_anywhere(kept: Site) -> None:
             running.result().exits(1)
         assert data.listed(kept) == before
     kept.inv("backup").ok()
-    assert [s["id"] for s in data.listed(kept)][1:] == [s["id"] for s in before]
+    after = data.listed(kept)
+    assert after[0]["id"] > before[0]["id"]
+    assert {len(s["parts"]) for s in after if s["scope"] == "full"} == {4}
     assert "no errors were found" in data.restic(kept, "check")
     assert data.restic(kept, "list", "locks", "--no-lock") == ""
     assert kept.on("docker", "ps", "--all", "--quiet", "--filter", "label=slipway.task") == ""
@@ -181,10 +183,31 @@ def test_the_hosts_own_timer(kept: Site) -> None:
     """The same work, with nobody's machine up."""
     before = data.listed(kept)
     kept.on("systemctl", "start", "slipway-backup.service")
-    assert len(data.listed(kept)) == len(before) + 1
+    assert data.listed(kept)[0]["id"] > before[0]["id"]
     assert "active" in kept.on("systemctl", "is-active", "slipway-backup.timer")
     entry = kept.inv("release.list", "--format", "json").ok().json()[0]
     assert (entry["verb"], entry["by"], entry["outcome"]) == ("backup", "timer", "done")
+
+
+_FLIP = """
+import pathlib, sys
+pack = max((p for p in pathlib.Path("/var/backups/slipway/lab/data").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+data = bytearray(pack.read_bytes())
+data[len(data) // 2] ^= 1
+pack.chmod(0o600)
+pack.write_bytes(data)
+"""
+
+
+def test_a_damaged_pack_is_found(kept: Site) -> None:
+    """One bit, where only reading all data finds it."""
+    kept.python(_FLIP)
+    try:
+        found = kept.inv("backup.check", "--read-data").exits(1)
+    finally:
+        kept.python(_FLIP)
+    assert "damaged" in found.err
+    kept.inv("backup.check", "--read-data").ok()
 
 
 def test_a_wrecked_repository_is_seen(kept: Site) -> None:

@@ -58,6 +58,25 @@ def test_a_stack_that_was_never_told(home: state.StackHome) -> None:
     assert caught.value.bad_input
 
 
+def test_before_migrations(home: state.StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup is made, unless one is young enough, the environment wants none, or nothing was ever live."""
+    made: list[str] = []
+    monkeypatch.setattr(backup, "run", lambda home, who, **_: made.append(who.command) or {})
+    keep.write_document(home, {**DOCUMENT, "fresh": 60}, {"password": "p"}, {})
+    backup.before_migrations(home, "me", print)
+    assert made == []
+    home.note("r-1", live_since=state.now())
+    backup.before_migrations(home, "me", print)
+    assert made == ["before migrations"]
+    state.write_json(keep.folder(home) / "good.json", {"at": state.now(), "set": "x"})
+    backup.before_migrations(home, "me", print)
+    assert made == ["before migrations"]
+    state.write_json(keep.folder(home) / "good.json", {"at": "2020-01-01T00:00:00.000Z", "set": "x"})
+    keep.write_document(home, {**DOCUMENT, "before_migrations": False}, {"password": "p"}, {})
+    backup.before_migrations(home, "me", print)
+    assert made == ["before migrations"]
+
+
 def test_a_backup_that_is_late(home: state.StackHome) -> None:
     keep.write_document(home, {**DOCUMENT, "late_after": 60}, {"password": "p"}, {})
     assert backup.state(home) == {"last": None, "age_s": None, "set": None, "late": True, "failed": None, "drill": None}
