@@ -99,6 +99,22 @@ def test_beside(kept: Site, good: dict[str, Any]) -> None:
     kept.on("docker", "volume", "rm", "slipway-books-look-papers", "slipway-books-look-queue")
 
 
+def test_the_suite_finds_what_is_wrecked(kept: Site, good: dict[str, Any]) -> None:
+    kept.inv("verify", "--step", "restore").ok()
+    place = kept.on("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", "slipway-books-papers")
+    web = f"books-{kept.live()}-web-1"
+    data.sql(kept, "CREATE DATABASE books__slipway_old")
+    kept.on("sh", "-euc", f"mkdir {place}/.slipway-new; docker stop --time 1 {web}")
+    try:
+        found = kept.inv("verify", "--step", "restore").exits(1)
+    finally:
+        kept.on("sh", "-euc", f"rm -r {place}/.slipway-new; docker start {web}")
+        data.sql(kept, "DROP DATABASE books__slipway_old")
+    for words in ("books__slipway_old", ".slipway-new is left", "0 of 1 of web run"):
+        assert words in found.err, found.err
+    assert data.snapshot(kept) == good["data"]
+
+
 def test_a_backup_of_another_stack(kept: Site, good: dict[str, Any], probe: Site) -> None:
     refused = probe.inv("restore", "--snapshot", good["id"], "--yes").exits(2)
     assert f"the snapshot {good['id']} is of books in lab, not of probe" in refused.err
