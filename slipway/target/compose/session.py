@@ -130,10 +130,6 @@ class HostSession:
         self._closed.set()
         with contextlib.suppress(Exception):
             self._connection.close()
-        with contextlib.suppress(
-            Exception
-        ):  # what is not closed is flushed by the interpreter's end, which fails loudly
-            self._input.close()
 
     def _connect(self) -> None:
         import paramiko
