@@ -103,6 +103,11 @@ def of_release(stack: str, release: str) -> list[dict[str, Any]]:
     return containers(slipway_stack=stack, slipway_release=release, com_docker_compose_oneoff="False")
 
 
+def release_of(container: dict[str, Any]) -> str:
+    """Return the release that a container (an inspection) is of, "" for an accessory."""
+    return str(container["Config"]["Labels"].get("slipway.release", ""))
+
+
 def logs(container: str, lines: int = 15) -> str:
     """Return the last log lines of a container, standard output and error in order."""
     query = urlencode({"stdout": "true", "stderr": "true", "tail": str(lines)})

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from typing import Any
 
-from . import engine, proxy, reap, router
+from . import door, engine, reap, router
 from .data import backup
 from .data.container import TASK
 from .lease import Lease
@@ -53,7 +53,7 @@ def _router(home: StackHome) -> dict[str, Any]:
     releases = sorted({r["release"] for r in rows})
     return {
         "answers": alive,
-        "ports": proxy.ports(),
+        "ports": door.ports(),
         "shares": router.shares_of(rows) if alive else {},
         "weights": router.weights_of(rows),
         "open": {r: router.open_requests(home.stack, r) for r in releases} if alive else {},

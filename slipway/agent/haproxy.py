@@ -50,13 +50,38 @@ resolvers docker
 
 _FRONTEND = """
 frontend port-{port}
-    bind :{port}
+    bind unix@/run/haproxy/port-{port}.sock mode 666 accept-proxy
     http-request set-var(txn.request_id) req.hdr(X-Request-ID)
     http-request set-var(txn.request_id) uuid() unless {{ req.hdr(X-Request-ID) -m found }}
     http-request set-header X-Request-ID %[var(txn.request_id)]
     http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
     option forwardfor
+"""
+
+# Limits and retries of its own would only be in the way of the router's: it decides when a connection ends.
+_DOORS = """\
+# Made by Slipway; changes by hand are lost when the next port is opened.
+global
+    log stdout len 8192 format raw local0 info
+    stats socket /run/haproxy/door.sock mode 666 level admin expose-fd listeners
+    hard-stop-after 24h
+
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 25h
+    timeout server 25h
+    timeout client-fin 1m
+"""
+
+_DOOR = """
+frontend port-{port}
+    bind :{port}
+{v6}    default_backend port-{port}
+
+backend port-{port}
+    server router unix@/run/haproxy/port-{port}.sock send-proxy-v2
 """
 
 
@@ -96,6 +121,17 @@ def render(stacks: list[dict[str, Any]]) -> str:
     for stack in stacks:
         parts.extend(_backend(stack, route) for route in stack["routes"])
     return "".join(parts)
+
+
+def render_doors(ports: list[int], v6: bool) -> str:
+    """Return the file of the HAProxy that takes connections for the router.
+
+    Args:
+        ports: the ports to open.
+        v6: this host knows IPv6.
+    """
+    six = "    bind [::]:{port} v6only\n" if v6 else ""
+    return _DOORS + "".join(_DOOR.format(port=port, v6=six.format(port=port)) for port in ports)
 
 
 def _frontend(port: int, stacks: list[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from . import engine, facts, gate, proxy, reap, router
+from . import engine, facts, gate, proxy, reap, router, weight
 from .context import Context, Result, operation
 from .failure import OperationFailed
 from .lease import Lease
@@ -104,8 +104,8 @@ def _accessories(
 
 
 @operation("router.ensure")
-def _router(_: Context, home: StackHome, image: str, port: int, ports: list[int], remake: bool = False) -> Result:
-    made = proxy.ensure(image, port, ports, remake=remake)
+def _router(_: Context, home: StackHome, image: str, port: int) -> Result:
+    made = proxy.ensure(image, port)
     proxy.connect(home.stack)
     return {"made": made}
 
@@ -124,6 +124,8 @@ def _apply(context: Context, home: StackHome, wanted: Result, release: str, acti
             home.note(name, live_since=now(), deactivated_at=None)
         if activate and name == release and meta.get("activated_run") != run:
             home.note(name, activated_at=now(), activated_run=run)
+    # A killed run may have started what goes live now, and never come to the gate.
+    weight.usual([c for c in engine.containers(slipway_stack=home.stack) if engine.release_of(c) in live])
     try:
         return {"shares": router.apply(wanted)}
     finally:

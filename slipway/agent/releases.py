@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import engine, gate, reap, router, smoke, start
+from . import engine, gate, reap, router, smoke, start, weight
 from .context import Context, Result, operation
 from .data import backup
 from .failure import OperationFailed
@@ -93,9 +94,21 @@ def _volumes(home: StackHome) -> dict[str, str]:
 
 @operation("release.up")
 def _up(context: Context, home: StackHome, release: str, services: list[Result], recreate: bool = False) -> Result:
+    """Start services with little of the processor until they are healthy, or take long."""
     start.bring_up(home, release, services, recreate=recreate)
-    look = lambda: engine.of_release(home.stack, release)  # noqa: E731
-    return {"healthy_after": gate.await_healthy(look, services, context.progress)}
+    patience = time.monotonic() + min(s["start_within"] for s in services) / 4
+
+    def look() -> list[Result]:
+        nonlocal patience
+        found = engine.of_release(home.stack, release)
+        if time.monotonic() > patience:
+            patience = math.inf
+            weight.usual(found)
+        return found
+
+    healthy = gate.await_healthy(look, services, context.progress)
+    weight.usual(engine.of_release(home.stack, release))
+    return {"healthy_after": healthy}
 
 
 @operation("release.watch")

@@ -49,6 +49,29 @@ def ask(command: str, name: str = "admin.sock", timeout: float = 5) -> str:
         raise OperationFailed("the router does not answer", f"{RUN / name}: {error}") from error
 
 
+def create(name: str, image: str, config: str, master: str, *options: str) -> None:
+    """Make a container of HAProxy that has the router's folders, and no rights. Raise OperationFailed where it can't be made."""
+    argv = ["docker", "create", "--name", name, "--restart", "unless-stopped", "--read-only", "--cap-drop", "ALL"]
+    argv += ["--security-opt", "no-new-privileges", "--label", "slipway.role=router", "--pull", "never", *options]
+    argv += ["-v", f"{CONF}:/usr/local/etc/haproxy:ro", "-v", f"{RUN}:/run/haproxy", image]
+    argv += ["haproxy", "-S", f"/run/haproxy/{master},mode,666", "-f", f"/usr/local/etc/haproxy/{config}"]
+    code, _, err = engine.command(argv)
+    if code != 0:
+        raise OperationFailed(f"the container {name} could not be made", err)
+
+
+def await_answer(name: str = "admin.sock") -> None:
+    """Wait until an HAProxy that was started answers at its socket. Raise OperationFailed where it does not within 5 s."""
+    for attempt in range(100):
+        try:
+            ask("show info", name)
+            return
+        except OperationFailed:
+            if attempt == 99:
+                raise
+            time.sleep(0.05)
+
+
 def answers() -> bool:
     """Tell whether the router runs and answers."""
     try:

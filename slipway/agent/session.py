@@ -27,6 +27,9 @@ from .failure import OperationFailed
 SILENCE = 25.0
 """Seconds without a word from the controller after which it is taken for dead."""
 
+_NICE = 10
+"""What a run does on its host, `docker compose` for example, comes after what serves there."""
+
 
 class Session:
     """One controller's session on this host."""
@@ -45,6 +48,7 @@ class Session:
 
     def serve(self) -> None:
         """Serve until the controller is gone."""
+        os.nice(_NICE)
         threading.Thread(target=self._read, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
         while True:

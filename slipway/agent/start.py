@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import engine
+from . import engine, weight
 from .failure import OperationFailed
 from .state import StackHome, now
 
@@ -16,7 +16,7 @@ _GRACE = 10
 
 
 def bring_up(home: StackHome, release: str, services: list[dict[str, Any]], *, recreate: bool) -> None:
-    """Start services of a release; those that run are left alone. Does not wait for health.
+    """Start services of a release, with little of the processor; those that run are left alone. Does not wait for health.
 
     Args:
         home: the stack's folder.
@@ -67,6 +67,7 @@ def _number(home: StackHome, release: str, services: list[dict[str, Any]], conta
 
 
 def _start(container: dict[str, Any]) -> None:
+    weight.lower(container)
     try:
         engine.api("POST", f"/containers/{container['Id']}/start")
     except OperationFailed as error:

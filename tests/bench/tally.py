@@ -53,10 +53,10 @@ class Tally:
         return self.failed.total() - self.excused
 
     @contextmanager
-    def clients(self, arena: Arena, profile: str = LOAD) -> Iterator[Crowd]:
-        """Run clients at each front door while the block runs, and count what they counted."""
+    def clients(self, arena: Arena, profile: str = LOAD, *, near: bool = False) -> Iterator[Crowd]:
+        """Run clients at each front door while the block runs, and count what they counted. `near`: see `Arena.client`."""
         with ExitStack() as stack:
-            crowd = Crowd([stack.enter_context(arena.client(profile, host)) for host in arena.hosts])
+            crowd = Crowd([stack.enter_context(arena.client(profile, host, near=near)) for host in arena.hosts])
             for client in crowd.members:
                 client.wait(requests=20)
             yield crowd

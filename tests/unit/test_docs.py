@@ -92,7 +92,7 @@ def test_settings_are_called_what_they_are_called(page: Path) -> None:
     models = [m for m in vars(model).values() if isinstance(m, type) and issubclass(m, model.Model)]
     known = {field.alias or name for m in models for name, field in m.model_fields.items()}
     compose = {"stop_grace_period", "container_name", "network_mode", "external_links", "env_file", "volumes_from"}
-    compose |= {"cap_add", "depends_on", "pull_policy", "restart_policy"}
+    compose |= {"cap_add", "depends_on", "pull_policy", "restart_policy", "cpu_shares"}
     for words in code(page):
         if re.fullmatch(r"[a-z]+(_[a-z]+)+", words):
             assert words in known | compose | NOT_SETTINGS, words

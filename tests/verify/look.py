@@ -39,6 +39,7 @@ class Release:
     containers: list[dict[str, Any]]
     images: dict[str, list[str]]
     router: dict[str, Any] | None
+    door: dict[str, Any] | None
     servers: list[dict[str, Any]]
     router_says: str
     front: dict[str, Any]

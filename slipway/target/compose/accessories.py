@@ -6,7 +6,7 @@ from typing import Any
 
 from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.target.compose import render
-from slipway.target.compose.facts import HostFacts, live_release
+from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Request, secret_files
 from slipway.target.compose.routing import router_operation
 
@@ -68,14 +68,8 @@ def plan_accessories(request: Request) -> Plan:
     live = live_release(request.facts)
     applied = request.facts[request.first].raw["accessories"]
     same = bool(applied and applied["digest"] == accessory_digest(request))
-    doors = {h: f for h, f in request.facts.items() if router_changes(request, f)}
     services = () if same else request.stack.of_role("accessory")
     changes, phases = [], []
-    if doors:
-        text = "is made again to publish its ports: all stacks of the host are interrupted for about a second"
-        changes += [Change(h, "router", text) for h in doors]
-        image = Operation("images.pull", "pull the router's image", {"images": [ROUTER_IMAGE], "auth": request.auth})
-        phases.append(Phase("Make the router", dict.fromkeys(doors, (image, router_operation(request, remake=True)))))
     if services:
         names = ", ".join(s.name for s in services)
         text = f"{names}: those that changed restart; what needs them waits meanwhile (seconds)"
@@ -87,9 +81,3 @@ def plan_accessories(request: Request) -> Plan:
     return Plan(
         "accessory.apply", request.env.name, request.stack.name, live or "", live, tuple(changes), tuple(phases)
     )
-
-
-def router_changes(request: Request, facts: HostFacts) -> list[int]:
-    """Return the ports that the router of a host would have to be made again for: those it lacks."""
-    published = set(facts.router["ports"])
-    return sorted({s.port for s in request.env.stacks} - published) if published else []

@@ -9,7 +9,7 @@ from typing import Any
 
 from slipway.plan.operation import Change
 from slipway.target.compose import render
-from slipway.target.compose.accessories import accessory_changes, router_changes
+from slipway.target.compose.accessories import accessory_changes
 from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, meta, secret_changes
 
@@ -76,10 +76,8 @@ def _host_changes(request: Request, facts: HostFacts, release: Release) -> list[
         found += [Change(facts.host, "secret", f"{name}: another value") for name in names]
     if not facts.router["answers"]:
         found.append(Change(facts.host, "router", f"starts {ROUTER_IMAGE} on port {request.entry.port}"))
-    elif request.entry.port in router_changes(request, facts):
-        again = f"inv accessory.apply --env {request.env.name} makes it again first"
-        text = f"does not publish port {request.entry.port}: {again}"
-        found.append(Change(facts.host, "router", text))
+    elif request.entry.port not in facts.router["ports"]:
+        found.append(Change(facts.host, "router", f"opens port {request.entry.port}"))
     if facts.host == request.first and facts.raw["accessories"] is None and request.stack.of_role("accessory"):
         found += [
             Change(facts.host, "accessory", f"{s.name}: starts {s.image}") for s in request.stack.of_role("accessory")

@@ -15,7 +15,7 @@ from slipway.image.registry import RegistryClient
 from slipway.plan.operation import Operation
 from slipway.settings import load, secrets
 from slipway.target.compose import planner, workplace
-from slipway.target.compose.accessories import missing_accessories, router_changes
+from slipway.target.compose.accessories import missing_accessories
 from slipway.target.compose.changes import unchanged
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, make_release, meta
@@ -143,14 +143,12 @@ def request_for(hosts: Open, cut: bool = False, *, own_tree: bool = False) -> Re
 
 
 def refuse_what_comes_first(request: Request) -> None:
-    """Raise BadInput where the release needs what a deploy never touches: an accessory, or another door of the router."""
+    """Raise BadInput where the release needs what a deploy never touches: an accessory that is not there."""
     env, live = request.env.name, live_release(request.facts)
     missing = missing_accessories(request)
-    lacking = {p for f in request.facts.values() if f.router["answers"] for p in router_changes(request, f)}
-    if missing or request.entry.port in lacking:
-        needs = ", ".join(missing) if missing else f"port {request.entry.port}, which the router does not publish"
+    if missing:
         raise BadInput(
-            f"the release needs {needs}" + (f", which {env} does not have yet" if missing else ""),
+            f"the release needs {', '.join(missing)}, which {env} does not have yet",
             where=request.stack.name,
             serves=f"release {live}" if live else "nothing",
             todo=f"inv accessory.apply --env {env} --plan, then without --plan",

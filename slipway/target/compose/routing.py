@@ -61,13 +61,9 @@ def _servers(release: str, meta: Mapping[str, Any], routed: Mapping[str, Any]) -
     return {"servers": names, "ports": {n: of[n]["port"] for n in routed}, "live": {n: of[n]["live"] for n in routed}}
 
 
-def router_operation(request: Request, *, remake: bool = False) -> Operation:
-    """Return what sees that a host's router runs, with the doors of all the environment's stacks.
-
-    `remake`: also where it has to be made again for that, which interrupts it for about a second.
-    """
-    ports = sorted({s.port for s in request.env.stacks})
-    params = {"image": ROUTER_IMAGE, "port": request.entry.port, "ports": ports, "remake": remake}
+def router_operation(request: Request) -> Operation:
+    """Return what sees that a host's router runs, and that the stack's port leads to it."""
+    params = {"image": ROUTER_IMAGE, "port": request.entry.port}
     return Operation("router.ensure", "see that the router runs", params)
 
 

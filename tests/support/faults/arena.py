@@ -73,9 +73,12 @@ class Arena(Site):
         verb, *more = argv
         return self.checkout.start_as(program, verb, "--env", self.env, "--stack", self.stack, *more)
 
-    def client(self, profile: str = LOAD, host: str = "app1") -> contextlib.AbstractContextManager[load.Client]:
-        """Return a client at a front door, for `with`."""
-        return load.running(self.url(host), profile, load.PROBE)
+    def client(
+        self, profile: str = LOAD, host: str = "app1", *, near: bool = False
+    ) -> contextlib.AbstractContextManager[load.Client]:
+        """Return a client at a front door, for `with`. `near`: at the host's own address, not by way of 127.0.0.1."""
+        address = {h["name"]: h["address"] for h in self.checkout.lab(self.env)["hosts"]}[host]
+        return load.running(f"http://{address}:{self.port}" if near else self.url(host), profile, load.PROBE)
 
     def rest(self) -> dict[str, Census]:
         """Return what is on each host once it has tidied up."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipway.agent import weight
 from tests.support.site import Site, eventually
 
 _LOOK = Path(__file__).with_name("look.py")
@@ -65,13 +66,14 @@ class Census:
             if c["role"] in ("router", "accessory"):
                 well = c["state"] == "running" and (c["role"] == "router" or c["name"].endswith(f"-{c['service']}-1"))
             elif c["release"] == self.live:
-                well = c["state"] == "running" and not c["job"]
+                well = c["state"] == "running" and not c["job"] and c["shares"] != weight.STARTING
             elif c["release"] == self.warm:
                 well = not c["job"]
             else:
                 well = c["release"] in self.known and c["state"] == "exited" and not c["job"]
             if not well:
-                found.append(f"container {c['name']} ({c['state']})")
+                little = " with the share of one that starts" if c["shares"] == weight.STARTING else ""
+                found.append(f"container {c['name']} ({c['state']}{little})")
         return found
 
     def _releases(self) -> list[str]:

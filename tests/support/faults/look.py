@@ -80,7 +80,7 @@ def containers():
             "name": c["Name"].lstrip("/"), "state": c["State"]["Status"], "image": c["Config"]["Image"],
             "release": labels.get("slipway.release", ""), "service": labels.get("slipway.service", ""),
             "job": labels.get("com.docker.compose.oneoff") == "True", "role": labels.get("slipway.role", ""),
-            "stack": labels.get("slipway.stack", ""),
+            "stack": labels.get("slipway.stack", ""), "shares": c["HostConfig"]["CpuShares"],
         }  # fmt: skip
 
 

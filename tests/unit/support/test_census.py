@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from slipway.agent import weight
 from tests.support.faults.census import Census, left_over
 
 Raw = dict[str, Any]
@@ -16,7 +17,15 @@ Raw = dict[str, Any]
 def container(name: str, release: str = "", state: str = "running", **more: Any) -> Raw:
     role = "app" if release else "accessory"
     found = {"name": name, "state": state, "image": f"r/web@{release}" if release else "redis:8", "release": release}
-    return {**found, "service": name.split("-")[-2], "job": False, "role": role, "stack": "probe", **more}
+    return {
+        **found,
+        "service": name.split("-")[-2],
+        "job": False,
+        "role": role,
+        "stack": "probe",
+        "shares": 1024,
+        **more,
+    }
 
 
 def release(name: str, left: str = "", verified: bool = True) -> Raw:
@@ -60,6 +69,9 @@ STRAYS: dict[str, Callable[[Raw], Any]] = {
     "container probe-v3-job (running)": lambda h: h["containers"].append(container("probe-v3-job", "v3", job=True)),
     "container 12ab_probe-accessories-store-1 (created)": lambda h: h["containers"].append(
         container("12ab_probe-accessories-store-1", state="created")
+    ),
+    "container probe-v3-web-1 (running with the share of one that starts)": lambda h: h["containers"][0].update(
+        shares=weight.STARTING
     ),
     "network release-probe-v0": lambda h: h["networks"].append("release-probe-v0"),
     "image r/web@v0": lambda h: h["images"].append(["r/web@v0"]),

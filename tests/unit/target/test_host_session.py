@@ -23,6 +23,8 @@ from slipway.target.compose.session import Access, HostError, HostSession, agent
 class Wire(io.BytesIO):
     """Keeps what is sent."""
 
+    sendall = io.BytesIO.write
+
     def messages(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.getvalue().splitlines()]
 
@@ -30,7 +32,7 @@ class Wire(io.BytesIO):
 def session(*answers: dict[str, Any]) -> tuple[HostSession, Wire]:
     made = HostSession(Host(name="app1", address="192.0.2.1"), Access(None, Path("/nowhere")))
     wire = Wire()
-    made._input = wire
+    made._channel = wire
     made._output = io.StringIO("".join(json.dumps(a) + "\n" for a in answers))
     made._errors = io.StringIO("Traceback: the agent broke")
     return made, wire

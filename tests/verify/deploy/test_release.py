@@ -80,6 +80,8 @@ def test_router_runs(release: Release) -> None:
     assert release.router, "there is no container slipway-proxy"
     assert release.router["State"]["Running"], f"slipway-proxy is {release.router['State']['Status']}"
     assert not release.router_says, f"its socket does not answer: {release.router_says}"
+    assert release.door, "there is no container slipway-door"
+    assert release.door["State"]["Running"], f"slipway-door is {release.door['State']['Status']}"
 
 
 def test_router_gives_the_shares(release: Release, facts: dict[str, Any], routed: str) -> None:

@@ -148,6 +148,7 @@ def main():
         "containers": found,
         "images": images,
         "router": engine.get("/containers/slipway-proxy/json"),
+        "door": engine.get("/containers/slipway-door/json"),
         "servers": told,
         "router_says": says,
         "front": {name: answer(path) for name, path in ASKED["paths"].items()},
