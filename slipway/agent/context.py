@@ -45,6 +45,11 @@ class Context:
         self.unfinished: Result | None = None
         """The run that this host's last one was, where it never ended."""
 
+    @property
+    def by(self) -> str:
+        """Who types the run's command; "" outside of a run."""
+        return str((self.run or {}).get("by", ""))
+
     def progress(self, words: str) -> None:
         """Tell the controller what is being done."""
         self._session.send({**self._head, "event": "progress", "words": words})

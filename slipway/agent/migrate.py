@@ -11,6 +11,7 @@ from typing import Any
 
 from . import engine, runners, schema
 from .context import Context, Result, operation
+from .data import backup
 from .failure import OperationFailed
 from .psql import Database, Failed
 from .state import StackHome, now, read_json, write_json
@@ -51,7 +52,10 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
         words = "it was being run when its run was killed, and this version does not know it: inv migrate of one that does tells"
         raise OperationFailed(f"the database may have had {', '.join(unsure)}", words, bad_input=True)
     ran: list[schema.Migration] = []
-    if _due(home, tool, known, state, which) or _unnoted(tool, known, state):
+    due = _due(home, tool, known, state, which)
+    if due and not context.data:  # a restore has made its own backup
+        backup.before_migrations(home, context.by, context.progress)
+    if due or _unnoted(tool, known, state):
         with database.alone(context.progress):
             ran = _due(home, tool, known, database.state(), which)
             _intend(home, ran)

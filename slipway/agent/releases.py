@@ -85,7 +85,8 @@ def _migrate(
     run: dict[str, Any] = {"_": context, "home": home, "release": release, "service": service}
     waiting = run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
     if waiting:
-        backup.before_migrations(home, (context.run or {}).get("by", ""), context.progress)
+        if not context.data:  # a restore has made its own backup
+            backup.before_migrations(home, context.by, context.progress)
         context.progress(f"{len(waiting)} migrations: {', '.join(waiting)}")
         run_job(**run, command=command, what="a migration failed")
         left = run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]

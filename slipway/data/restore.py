@@ -185,7 +185,7 @@ def _carry_out(run: Run, plan: Plan, chosen: Mapping[str, Any]) -> Restored:
         result.done = results[restore_plan.PUT][first][0]["done"]
         if restore_plan.SAVE in results and (saved := results[restore_plan.SAVE][first][0]["set"]):
             result.safety = saved["id"]
-        _verify(run, plan, chosen)
+        verify(place, plan.release, chosen)
         entry["outcome"] = "done"
     except SlipwayError as error:
         told = backup.failure(place, error) if isinstance(error, HostError) else error
@@ -198,15 +198,27 @@ def _carry_out(run: Run, plan: Plan, chosen: Mapping[str, Any]) -> Restored:
     return result
 
 
-def _verify(run: Run, plan: Plan, chosen: Mapping[str, Any]) -> None:
-    """Have the suite of restores look at the hosts."""
-    from slipway.host import verify
+def verify(place: Workplace, release: str | None, chosen: Mapping[str, Any] | None = None) -> None:
+    """Have the suite of restores look at the hosts.
 
-    place = run.hosts.place
+    Args:
+        place: the environment and stack.
+        release: the one that serves, if any.
+        chosen: the backup that was restored (default: what the newest one says that there should be).
+
+    Raises:
+        SlipwayError: something is not as it should be.
+    """
+    from slipway.host import verify as suites
+
+    if chosen is None:
+        with backup.on_host(place) as session:
+            params = {"snapshot": "latest", "only": []}
+            chosen = session.perform(place.stack.name, [Operation("restore.look", "begin", params)])[0]
     keys = place.access
     facts = {
         "stack": place.stack.name,
-        "release": plan.release,
+        "release": release or "",
         "first": place.env.hosts[0].name,
         "set": chosen["set"]["id"],
         "kept": [k.model_dump() for k in place.stack.kept if k.service in {p["service"] for p in chosen["parts"]}],
@@ -214,8 +226,8 @@ def _verify(run: Run, plan: Plan, chosen: Mapping[str, Any]) -> None:
         "image": place.env.backup.image if place.env.backup else "",
         "targets": restore_plan.targets(place.stack),
     }
-    found = verify.verify(place.env, "restore", facts, key_file=keys.key_file, known_hosts=keys.known_hosts)
+    found = suites.verify(place.env, "restore", facts, key_file=keys.key_file, known_hosts=keys.known_hosts)
     workplace.refuse_findings(place, "restore", found)
 
 
-__all__ = ["Restored", "Wanted", "restore"]
+__all__ = ["Restored", "Wanted", "restore", "verify"]

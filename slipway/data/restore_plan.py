@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from slipway.plan.operation import Change, Operation, Phase, Plan
@@ -12,6 +13,7 @@ from slipway.target.compose.accessories import accessory_operations
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Request
 from slipway.target.compose.routing import router_operation
+from slipway.target.compose.schema import migrate_phase
 
 LOAD, SAVE, PUT = "Load the backup beside what is there", "Save what is there", "Put the backup in place"
 
@@ -60,7 +62,7 @@ def plan_restore(request: Request, chosen: Mapping[str, Any], only: Sequence[str
         phases.append(Phase(SAVE, {first: (Operation("restore.save", "make a safety snapshot", params),)}))
     phases.append(Phase(PUT, {first: (Operation("restore.swap", "put it in place", params),)}, felt=True))
     if live and stack.migrate:
-        phases.append(Phase("Check the schema", {first: (_migrate(request, live),)}, felt=True))
+        phases.append(replace(migrate_phase(request, live), title="Check the schema", felt=True))
     phases += start
     tidy = Operation("restore.tidy", "remove what was loaded", params)
     return Plan(
@@ -81,18 +83,6 @@ def _accessories(request: Request) -> list[Operation]:
     images = sorted({str(s.image) for s in services} | {ROUTER_IMAGE})
     pull = Operation("images.pull", f"pull {len(images)} images", {"images": images, "auth": request.auth})
     return [pull, router_operation(request), *accessory_operations(request)]
-
-
-def _migrate(request: Request, live: str) -> Operation:
-    migrate = request.stack.migrate
-    assert migrate  # noqa: S101 - the caller looked
-    params = {
-        "release": live,
-        "service": migrate.service,
-        "pending": list(migrate.pending),
-        "command": list(migrate.command),
-    }
-    return Operation("release.migrate", "run what the live release's schema has and the backup lacks", params)
 
 
 def _start(request: Request, live: str | None) -> list[Phase]:

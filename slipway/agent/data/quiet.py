@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .. import engine, gate, reap, router, start
+from .. import engine, gate, reap, router, start, weight
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import StackHome
@@ -41,6 +41,7 @@ def _resume(context: Context, home: StackHome, release: str, groups: list[list[R
     for services in groups:
         start.bring_up(home, release, services, recreate=False)
         gate.await_healthy(lambda: engine.of_release(home.stack, release), services, context.progress)
+    weight.usual(engine.of_release(home.stack, release))
     _await_router(home, release, context.progress)
     return {}
 
@@ -53,7 +54,13 @@ def _served(context: Context, home: StackHome, release: str) -> Result:
 
 
 def _await_router(home: StackHome, release: str, progress: Callable[[str], None]) -> None:
-    """Wait until the router sends requests to every routed service of a release. Raises OperationFailed."""
+    """Wait until the router sends requests to every routed service of a release. Raises OperationFailed.
+
+    The containers may have other addresses now: what the router does is told to it once more, and it looks them up.
+    """
+    plan = router.wanted(home.stack)
+    if plan:
+        router.apply(plan)
     routed = {n for n, s in home.meta(release).get("services", {}).items() if s["role"] == "app" and s["routed"]}
     until = time.monotonic() + _SEEN_WITHIN
     while lacking := sorted(n for n in routed if not router.shares(home.stack).get(n, {}).get(release)):

@@ -22,6 +22,8 @@ from .lock import Who
 from .restic import Repository
 from .snapshots import SnapshotSet
 
+_ANY_FILE = "find \"$1\" -name '.slipway-*' -prune -o -type f -print 2> /dev/null | head -n 1"
+
 Targets = Mapping[str, Sequence[Mapping[str, str]]]
 """By service, for each kept path that is in a volume: `path`, `volume`, `mount`."""
 
@@ -164,7 +166,7 @@ def something(repository: Repository, one: Work, targets: Targets) -> bool:
     found = False
     for target in targets_of(one, targets):
         volume = f"{target['volume']}:{target['mount']}:ro"
-        done = repository.job("look", mounts=(volume,)).do('find "$1" -type f 2> /dev/null | head -n 1', target["path"])
+        done = repository.job("look", mounts=(volume,)).do(_ANY_FILE, target["path"])
         found = found or bool(done.out.strip())
     return found
 

@@ -198,9 +198,8 @@ class HostSession:
 
     def _send_raw(self, data: bytes) -> None:
         with self._lock:
-            self._channel.sendall(
-                data
-            )  # not by a file of paramiko's, which complains on standard error when it is collected
+            # Not by a file of paramiko's, which complains on standard error when it is collected.
+            self._channel.sendall(data)
 
     def _send(self, value: Mapping[str, Any]) -> None:
         try:

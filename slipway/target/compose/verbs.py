@@ -141,6 +141,10 @@ def verify(env: str, stack: str | None, step: str | None) -> None:
             from slipway.data import backup
 
             backup.verify(backup.keeping(place))
+        elif name == "restore":
+            from slipway.data import backup, restore
+
+            restore.verify(backup.keeping(place), live)
         elif live is None:
             raise BadInput("nothing is deployed, so there is nothing to verify", todo=f"inv deploy --env {env}")
         else:
