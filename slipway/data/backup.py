@@ -15,7 +15,7 @@ from slipway.target.compose.session import HostError, HostSession, by
 from slipway.target.compose.workplace import Workplace
 
 
-def _advice(env: str, seen: str) -> str:
+def _advice(env: str, seen: str) -> str:  # noqa: PLR0911 - a table of cases
     """Return what to type next, by what was seen; "" where that says nothing."""
     if "does not open with this password" in seen:
         return f"inv secrets.edit --env {env}: `backup: password` has to be the repository's"
