@@ -13,7 +13,7 @@ for table in $(db psql -qAtX -U books books -c "SELECT format('%I.%I', schemanam
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename = 'big'"); do
     db psql -qAtX -U books books -c "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM $table AS t" > /dev/null
 done
-run dump latest db.dump 2> /dev/null | db pg_restore --list > /dev/null
+run dump --no-lock latest db.dump 2> /dev/null | db pg_restore --list > /dev/null
 find "$folder" -type f -exec sha256sum {} + > /dev/null
 run backup "$folder"
 run check

@@ -125,8 +125,9 @@ def test_never_healthy_tells_what_the_check_said() -> None:
 )
 def test_one_that_dies_is_refused_at_once(port: int, found: dict[str, Any], says: str) -> None:
     begun = time.monotonic()
+    new = {**found, "Created": container()["Created"]}  # the parameters were made when the tests were collected
     with pytest.raises(OperationFailed, match="web dies at start") as caught:
-        wait([found], service(port, "/ready", within=60))
+        wait([new], service(port, "/ready", within=60))
     assert time.monotonic() - begun < 1
     assert f"probe-v1-web-1: {says}" in caught.value.seen
     assert "log of id1" in caught.value.seen
