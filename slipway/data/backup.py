@@ -15,10 +15,12 @@ from slipway.target.compose.session import HostError, HostSession, by
 from slipway.target.compose.workplace import Workplace
 
 
-def _advice(env: str, seen: str) -> str:
+def _advice(env: str, seen: str) -> str:  # noqa: PLR0911 - a table of cases
     """Return what to type next, by what was seen; "" where that says nothing."""
     if "does not open with this password" in seen:
         return f"inv secrets.edit --env {env}: `backup: password` has to be the repository's"
+    if "there is no room to restore" in seen or ("could not be restored" in seen and "no space left" in seen):
+        return f"make room on the host's disk: inv storage.review --env {env} shows what uses it"
     if "no space left" in seen:
         return f"make room where the repository is; inv backup.prune --env {env} frees what is kept no longer"
     if "does not run" in seen:

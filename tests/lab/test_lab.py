@@ -29,7 +29,7 @@ NAME = f"t{os.getpid()}"
 def up() -> Iterator[LabState]:
     engine.ensure()
     yield lab.up(NAME, owner_pid=os.getpid())
-    lab.down(NAME)
+    lab.down(NAME, data=True)
     assert parts(NAME) == 0
 
 
@@ -202,7 +202,7 @@ def test_a_frozen_host_is_another_host(up: LabState, monkeypatch: pytest.MonkeyP
     on(have, "sudo useradd --create-home deploy && sudo install -d -o deploy /home/deploy/.ssh")
     on(have, "sudo install -m 0600 -o deploy ~/.ssh/authorized_keys /home/deploy/.ssh/authorized_keys")
     assert lab.up(name, kind="provisioned", owner_pid=os.getpid()).host("app1").kind == "bare", "none is frozen yet"
-    lab.down(name)
+    lab.down(name, data=True)
     try:
         engine.docker("commit", "--change", f"LABEL {names.MOVED}=", have.host("app1").container, frozen.tag())
         copy = lab.up(name, kind="provisioned", owner_pid=os.getpid())
@@ -211,10 +211,10 @@ def test_a_frozen_host_is_another_host(up: LabState, monkeypatch: pytest.MonkeyP
         for file in ("/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key.pub", "/etc/ssh/ssh_host_rsa_key.pub"):
             assert on(copy, f"cat {file}") != on(have, f"cat {file}"), file
         assert on(copy, own) == Path(copy.key_file).with_suffix(".pub").read_text().strip()
-        lab.down(name)
+        lab.down(name, data=True)
         assert frozen.lookup(), "it outlives the labs that start from it"
     finally:
-        lab.down(name)
+        lab.down(name, data=True)
         engine.docker("rmi", "--force", frozen.tag(), check=False)
 
 
@@ -264,7 +264,7 @@ def test_a_disk_of_its_own_runs_full(up: LabState) -> None:
         assert "No space left on device" in full.err
         assert on(small, f"test -d {places.CHECKOUT}/compose && echo mounted") == "mounted"
     finally:
-        lab.down(name)
+        lab.down(name, data=True)
     assert parts(name) == 0
 
 
@@ -279,8 +279,8 @@ def test_down_works_without_its_notes() -> None:
     assert there(pushed)
     (state.folder(name) / "lab.json").unlink()
     assert lab.state(name) is None
-    lab.down(name)
-    lab.down(name)
+    lab.down(name, data=True)
+    lab.down(name, data=True)
     assert parts(name) == 0
     assert not there(pushed)
     assert there("registry:2"), "only the name goes"

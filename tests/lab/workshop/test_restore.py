@@ -74,9 +74,9 @@ def test_killed_anywhere(kept: Site, good: dict[str, Any]) -> None:
             time.sleep(1.0)
             kept.on("pkill", "-KILL", "-u", "deploy", "python3")
             running.result()
-        else:  # it may have ended by itself: then the next one is killed
+        else:  # which may just have ended by itself: then all is well as well
             eventually(lambda: kept.on("docker", "kill", *kept.on(*loading).split(), check=False), within=20, every=0.0)
-            running.result().exits(1)
+            assert running.result().code in (0, 1)
         assert found
         assert data.sql(kept, "SELECT count(*) FROM book") in ("7", "20000")
     kept.inv("restore", "--yes", "--no-safety").ok()
