@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import backup, drill, keep, lock, quiet, restore, retention, storage  # noqa: F401 - some register what can be done
+from . import backup, drill, keep, lock, quiet, restore_operations, retention, storage  # noqa: F401 - some register what can be done
 from .lock import Who
 from .restic import Repository
 
