@@ -28,7 +28,10 @@ def down(c: Context, env: str = "", data: bool = False) -> None:
     from slipway.lab import lab
 
     name = environment(c, env)
-    if lab.down(name, data=data):
+    there = lab.state(name) is not None
+    backups = lab.down(name, data=data)
+    out(f"the lab {name} is gone" if there else f"there is no lab {name}")
+    if backups:
         out(f"the backups of {name} are still here: inv restore brings them back, inv lab.down --data removes them")
 
 

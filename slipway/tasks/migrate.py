@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from invoke import Collection, Context
+import subprocess
+import sys
 
+from invoke import Collection, Context, Exit
+
+from slipway.errors import BadInput
 from slipway.tasks import agreed, document, environment, out, task
 from slipway.tasks.release import tell
 
@@ -61,6 +65,10 @@ def status(c: Context, env: str = "", stack: str = "", format: str = "text") -> 
 @task("env", "stack", name="what it does, in a few words", contract="it takes something away (default: it only adds)")
 def new(c: Context, name: str, env: str = "", stack: str = "", contract: bool = False) -> None:
     """Write the file of a new migration, numbered, from the stack's template."""
+    if name in ("-h", "--help"):  # Invoke takes for the name whatever comes first
+        raise Exit(code=subprocess.call([sys.executable, sys.argv[0], "--help", "migrate.new"]))
+    if name.startswith("-"):
+        raise BadInput(f"{name} is no name of a migration", todo='inv migrate.new "books have pages", flags behind it')
     from slipway.data import migrations
     from slipway.settings import load
 

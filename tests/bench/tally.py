@@ -13,9 +13,13 @@ from typing import Any
 
 from tests.support import load
 from tests.support.checkout import Result
-from tests.support.faults.arena import LOAD, Arena
+from tests.support.faults import arena as arenas
+from tests.support.faults.arena import Arena
 
 LASTING = ("answer", "upload", "sse", "ws")
+
+LOAD = arenas.LOAD.replace("keep-alive=4x0.1", "keep-alive=4x0.02")
+"""A million requests have to come together."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import pytest
 from invoke import Collection, Context, ParseError, Program, Task
@@ -66,6 +67,15 @@ def test_all_parsers_together() -> None:
     contexts = namespace().to_contexts()
     parser = Parser(contexts=contexts)
     assert len(parser.contexts) >= len(NAMES)
+
+
+def test_help_behind_a_verb_that_has_to_be_given_a_name() -> None:
+    migrations = root() / "compose/fineasy/api/migrations/versions"
+    before = sorted(migrations.iterdir())
+    inv = Path(sys.executable).parent / "inv"
+    done = subprocess.run([inv, "migrate.new", "--help"], cwd=root(), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: ")
+    assert sorted(migrations.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", NAMES)

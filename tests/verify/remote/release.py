@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,6 +40,26 @@ def containers(engine):
     found = [engine.get("/containers/{}/json".format(c["Id"])) for c in listed]
     # One-off jobs come and go beside the release.
     return [c for c in found if c and c["Config"]["Labels"].get("com.docker.compose.oneoff") != "True"]
+
+
+def settled(engine):
+    """Return the containers once no accessory awaits its first health check.
+
+    After a restart of the engine each does, however long it has been running: for one interval at most.
+    """
+    begun = time.monotonic()
+    while True:
+        found = containers(engine)
+        waiting = [c for c in found if starting(c)]
+        longest = max([c["Config"]["Healthcheck"].get("Interval") or 30e9 for c in waiting], default=0) / 1e9 + 2
+        if not waiting or time.monotonic() - begun > min(longest, 60):
+            return found
+        time.sleep(0.25)
+
+
+def starting(container):
+    accessory = container["Config"]["Labels"].get("slipway.role") == "accessory"
+    return accessory and (container["State"].get("Health") or {}).get("Status") == "starting"
 
 
 def servers():
@@ -133,7 +154,7 @@ def leaks(found, values):
 
 def main():
     engine = Engine()
-    found = containers(engine)
+    found = settled(engine)
     images = {}
     for container in found:
         if container["Image"] not in images:

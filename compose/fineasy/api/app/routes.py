@@ -28,6 +28,13 @@ def services(request: Request) -> Services:
     return request.app.state.services
 
 
+@router.get("/", include_in_schema=False)
+async def start(request: Request) -> dict[str, Any]:
+    """Say what this is, and where to look."""
+    see = ["/docs", "/health/ready", "/version", "/metrics", "/v1/insights/demo", "/v1/stream?seconds=5"]
+    return {"service": "fineasy", "release": services(request).settings.release, "see": see}
+
+
 @router.get("/health")
 async def alive() -> dict[str, str]:
     """Answer: this process works. Says nothing of what it depends on: restarting it would not help those."""
