@@ -84,16 +84,22 @@ def _start(image: str, found: dict[str, Any] | None) -> None:
         raise failure from error
 
 
+def refuse_low(wanted: list[int]) -> None:
+    """Raise OperationFailed for ports that this host's kernel gives to root only."""
+    first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if min(wanted, default=first) < first:
+        seen = "net.ipv4.ip_unprivileged_port_start forbids it; `inv provision` sets that"
+        raise OperationFailed(f"port {min(wanted)} of this host can't be opened", seen)
+
+
 def _refuse_taken(added: set[int]) -> None:
     """Raise OperationFailed for ports that can't be listened on. HAProxy would close those that are open while it tries."""
+    refuse_low(sorted(added))
     for port in sorted(added):
         try:
             with socket.socket() as attempt:
                 attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 attempt.bind(("", port))
-        except PermissionError as error:
-            seen = "net.ipv4.ip_unprivileged_port_start forbids it; `inv provision` sets that"
-            raise OperationFailed(f"port {port} of this host can't be opened", seen) from error
         except OSError as error:
             seen = "`ss -tlnp` on the host tells which"
             raise OperationFailed(f"port {port} of this host is taken by another program", seen) from error

@@ -21,3 +21,10 @@ class OperationFailed(Exception):
     ) -> None:
         super().__init__(what)
         self.what, self.seen, self.bad_input, self.service, self.lease = what, seen, bad_input, service, lease
+
+
+def words(error: Exception) -> str:
+    """Return an error in a line, for a log that nobody sits before."""
+    if isinstance(error, OperationFailed):
+        return f"{error.what}: {error.seen} {error.lease or ''}".strip()
+    return f"unforeseen: {type(error).__name__}: {error}"

@@ -73,6 +73,7 @@ CRITICAL = threading.Lock()
 
 def _make(image: str, ports: list[int], before: dict[str, Any] | None) -> None:
     """Make the container beside the one there is, then let it take over; where it can't, that one goes on."""
+    door.refuse_low(ports)
     router.write_config(router.all_wanted())
     router.create(_NEXT, image, "haproxy.cfg", "master.sock")
     for stack in router.all_wanted():

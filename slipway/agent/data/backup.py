@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .. import engine, router
+from .. import engine, failure, router
 from ..failure import OperationFailed
 from ..state import StackHome, append_line, now, read_json
 from . import copies, files, keep, lock, postgres, redis, retention, snapshots
@@ -248,7 +248,7 @@ def run_all(only: Sequence[str] = ()) -> int:
             bad = [*told["warnings"], *(f"{c['url']}: {c['seen']}" for c in told["copies"] if not c["ok"])]
             code = 1 if bad else code
             print(*bad, sep="\n", end="\n" if bad else "", file=sys.stderr)
-        except OperationFailed as error:
+        except Exception as error:  # the other stacks are backed up all the same
             code = 1
-            print(f"{home.stack}: {error.what}: {error.seen} {error.lease or ''}", file=sys.stderr, flush=True)
+            print(f"{home.stack}: {failure.words(error)}", file=sys.stderr, flush=True)
     return code

@@ -7,13 +7,15 @@ but the evidence.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from .. import engine, gate, router
+from .. import engine, failure, gate, router
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import HOME, StackHome, append_line, flock, now, read_json, remove, write_json
@@ -64,7 +66,7 @@ def run(home: StackHome, who: Who, *, wait: float = 0.0, progress: Progress = la
             "release": None,
             "outcome": "interrupted",
         }
-        findings: list[str] = []
+        findings = ["interrupted"]
         try:
             manifest = repository.manifest(chosen)
             todo = restore.work(repository.document, manifest, ())
@@ -74,6 +76,9 @@ def run(home: StackHome, who: Who, *, wait: float = 0.0, progress: Progress = la
             findings = _restored(repository, todo, chosen.release, evidence, progress)
         except OperationFailed as error:
             findings = [f"{error.what}: {error.seen}".rstrip(": ")]
+        except Exception as error:
+            findings = [f"unforeseen: {type(error).__name__}: {error}"]
+            raise
         finally:
             evidence["rto_s"] = round(time.monotonic() - begun, 1)
             with contextlib.suppress(OperationFailed):
@@ -150,6 +155,7 @@ class Project:
         self, home: StackHome, accessories: Result, apps: Result, asked: Sequence[str], todo: Sequence[Work]
     ) -> None:
         self.home, self.name, self.folder = home, f"{home.stack}-drill", home.path / "drill"
+        accessories, apps = _apart(accessories), _apart(apps)
         services = dict(accessories["services"])
         services |= {n: s for n, s in apps["services"].items() if n in asked}
         self.outside = {w.service: _outside(home, w.kept) for w in todo if w.kept.host}
@@ -212,7 +218,8 @@ class Project:
         targets = self._targets(one)
         found = into_files.load(repository, one.kept, one.part, targets, progress)
         into_files.swap(repository, one.kept, targets)
-        return found
+        # What came with an image is read back and compared as well.
+        return found + into_files.load(repository, one.kept, one.part, self._aside(one, targets), progress)
 
     def _server(self, kept: keep.Kept) -> Server:
         container = self._container(kept.service)
@@ -229,12 +236,35 @@ class Project:
             of = {m: v for v, m in self.mounts.get(one.service, {}).items() if f"{path}/".startswith(f"{m}/")}
             if of:
                 mount = max(of, key=len)
-                volume = self._volume(of[mount])
-                labels = {DRILL: self.home.stack, "com.docker.compose.project": self.name}
-                labels["com.docker.compose.volume"] = of[mount]
-                engine.api("POST", "/volumes/create", {"Name": volume, "Labels": labels})
-                found.append({"path": path, "volume": volume, "mount": mount})
+                found.append({"path": path, "volume": self._make_volume(of[mount]), "mount": mount})
         return found
+
+    def _aside(self, one: Work, targets: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+        """Return a volume of its own for the paths that are in none."""
+        paths = [p for p in one.part["paths"] if p not in {t["path"] for t in targets}]
+        volume = self._make_volume(f"aside-{one.service}") if paths else ""
+        return [{"path": path, "volume": volume, "mount": "/slipway-aside"} for path in paths]
+
+    def _make_volume(self, volume: str) -> str:
+        name = self._volume(volume)
+        labels = {DRILL: self.home.stack, "com.docker.compose.project": self.name, "com.docker.compose.volume": volume}
+        engine.api("POST", "/volumes/create", {"Name": name, "Labels": labels})
+        return name
+
+
+def _apart(document: Result) -> Result:
+    """Return a Compose document whose services write into nothing of the host's: its folders become volumes of the drill's."""
+    services = {n: {**s, "volumes": [_own(v) for v in s.get("volumes") or []]} for n, s in document["services"].items()}
+    return {**document, "services": services}
+
+
+def _own(mount: Result) -> Result:
+    if mount.get("type") != "bind" or mount.get("read_only"):
+        return mount
+    if Path(mount["source"]).is_file():
+        return {**mount, "read_only": True}
+    name = "folder-" + hashlib.sha256(mount["source"].encode()).hexdigest()[:12]
+    return {"type": "volume", "source": name, "target": mount["target"]}
 
 
 def _volumes(section: Result) -> dict[str, str]:
@@ -300,9 +330,9 @@ def run_all() -> int:
             )
             print(words, *told["findings"], sep="\n  ", flush=True)
             code = code if told["verdict"] == "good" else 1
-        except OperationFailed as error:
+        except Exception as error:  # the other stacks have their drills all the same
             code = 1
-            print(f"{home.stack}: {error.what}: {error.seen} {error.lease or ''}", file=sys.stderr, flush=True)
+            print(f"{home.stack}: {failure.words(error)}", file=sys.stderr, flush=True)
     return code
 
 

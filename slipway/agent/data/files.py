@@ -28,7 +28,7 @@ tags=$1; host=$2; shift 2
 touch /tmp/begin
 ( find "$@" -name '.slipway-*' -prune -o -type f -print0 | xargs -0 -r sha256sum > /tmp/sums 2> /tmp/unread || true ) &
 %(restic)s backup --json --retry-lock 2m --host "$host" --tag "$tags" \\
-    --exclude '.slipway-*' -- "$@" || { code=$?; [ $code = 3 ] || exit $code; }
+    --exclude '.slipway-*' -- "$@" || { code=$?; [ $code = 3 ] || exit $code; echo; echo 'slipway unread'; }
 wait
 echo; echo 'slipway sums'; cat /tmp/sums
 echo 'slipway changed'; find "$@" -type f -newer /tmp/begin
@@ -53,11 +53,13 @@ class _Heard(Watch):
         self.changed: set[str] = set()
         self.files: dict[str, list[Any]] = {}
         self.folders: dict[str, int] = {}
+        self.unread = False
         self._section = ""
 
     def __call__(self, line: str) -> None:
         if line.startswith("slipway "):
             self._section = line.split()[1]
+            self.unread = self.unread or self._section == "unread"
         elif not self._section:
             super().__call__(line)
         elif self._section == "sums":
@@ -128,12 +130,17 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
         where = Source(repository.document.image, (f"{folder}:{CONFIGURATION}:ro",))
         return _store(repository, kept, (CONFIGURATION,), where, tags, progress)
     container = container_of(repository.home, kept.service)
-    _exec(container, kept, kept.before)
+    asked = "scope=safety" not in tags.split(
+        ","
+    )  # for a restore the apps have been stopped: their files rest by themselves
+    if asked:
+        _exec(container, kept, kept.before)
     try:
         where = source(container, kept, repository.document.image)
         return _store(repository, kept, kept.paths, where, tags, progress)
     finally:
-        _exec(container, kept, kept.after)
+        if asked:
+            _exec(container, kept, kept.after)
 
 
 def _exec(container: dict[str, Any], kept: keep.Kept, command: tuple[str, ...]) -> None:
@@ -145,6 +152,13 @@ def _exec(container: dict[str, Any], kept: keep.Kept, command: tuple[str, ...]) 
         lines = "\n".join((out + err).strip().splitlines()[-10:])
         what = f"{' '.join(command)} failed in {kept.service}"
         raise OperationFailed(what, f"{lines}\n(exit code {code})", service=kept.service)
+
+
+def _tells_error(line: str) -> bool:
+    """Tell whether a line is restic's word on one file. With `--json` these are on standard error."""
+    with contextlib.suppress(ValueError, AttributeError):
+        return bool(json.loads(line).get("message_type") == "error")
+    return False
 
 
 def _store(
@@ -160,9 +174,11 @@ def _store(
     done = job.do(_SCRIPT % {"restic": job.restic}, tags, host(repository.document)[1], *paths, line=heard)
     repository.check(f"the files of {kept.service} could not be read", heard.with_errors(done))
     summary = heard.ended(done)
-    unread = [
-        e for e in heard.errors if "no such file" not in e
-    ]  # what is gone meanwhile is no error, and is not stored
+    # What is gone meanwhile is no error, and is not stored.
+    errors = [line for line in (*heard.errors, *done.err.splitlines()) if _tells_error(line)]
+    unread = [line for line in errors if "no such file" not in line]
+    if heard.unread and not errors:
+        unread = ["restic does not say which"]
     missing = [p for p in paths if p not in heard.files and p not in heard.folders]
     if unread or missing or not heard.files:
         seen = "".join(unread[:5]) or ", ".join(missing or paths)

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..failure import OperationFailed
 from . import compare, keep
-from .into_redis import CAPABILITIES, NEW, OLD, SWAP
+from .into_redis import CAPABILITIES
+from .moving import CLEAN, NEW, RECOVER, SWAP, SWAP_ONE
 from .restic import Repository
 
 _SUM = re.compile(r"slipway (\d+) ([0-9a-f]{64})  (.*)", re.DOTALL)
@@ -23,7 +24,7 @@ _EACH = (
 # `restic restore ID:/folder` takes a folder; a single file is taken out of the folder that it is in.
 _LOAD = """
 new=$1; id=$2; folder=$3; only=$4; mount=$5
-[ -z "$mount" ] || rm -rf "$mount/.slipway-new" "$mount/.slipway-old"
+[ -z "$mount" ] || {{ recover "$mount"; rm -rf "$mount/.slipway-new"; rm -rf "$mount/.slipway-old"; }}
 mkdir -p "$new"
 if [ -n "$only" ]; then set -- --include "/$only"; else set --; fi
 {restic} restore --no-lock --target "$new" "$@" "$id:$folder" > /tmp/read 2>&1 || {{ tail -n 20 /tmp/read >&2; exit 1; }}
@@ -34,16 +35,6 @@ if [ -n "$only" ]; then cd ..; mv -T -- "$new/$only" "${{new%.folder}}"; rmdir "
 
 _SUMS = f"""
 for path; do find "$path" {_EACH}; done
-"""
-
-_SWAP_ONE = """
-cd "$1"; path=$2; number=$3
-[ -e ".slipway-new/$number" ] || { echo 'nothing was loaded' >&2; exit 1; }
-mkdir -p .slipway-old "$(dirname "$path")"
-rm -rf ".slipway-old/$number"
-if [ -e "$path" ] || [ -L "$path" ]; then mv -T -- "$path" ".slipway-old/$number"; fi
-mv -T -- ".slipway-new/$number" "$path"
-sync
 """
 
 
@@ -79,7 +70,7 @@ def load(
         job = _job(repository, "load", target)
         heard: list[str] = []
         done = job.do(
-            _LOAD.format(restic=job.restic, each=_EACH), below, str(part["snapshot"]), folder, only, first,
+            RECOVER + _LOAD.format(restic=job.restic, each=_EACH), below, str(part["snapshot"]), folder, only, first,
             line=heard.append,
         )  # fmt: skip
         repository.check(f"the files of {kept.service} could not be restored", done)
@@ -112,7 +103,7 @@ def swap(repository: Repository, kept: keep.Kept, targets: Sequence[Mapping[str,
         if path == mount:
             repository.check(what, job.do(SWAP, mount))
         else:
-            repository.check(what, job.do(_SWAP_ONE, mount, posixpath.relpath(path, mount), str(number)))
+            repository.check(what, job.do(SWAP_ONE, mount, posixpath.relpath(path, mount), str(number)))
     clean(repository, [t for t in targets if t["path"] != t["mount"]])
 
 
@@ -120,7 +111,7 @@ def clean(repository: Repository, targets: Sequence[Mapping[str, str]]) -> None:
     """Remove what restores have left in volumes. Raises OperationFailed."""
     for target in {t["volume"]: t for t in targets}.values():
         job = _job(repository, "clean", target)
-        done = job.do(f'cd "$1" && rm -rf {NEW} {OLD}', target["mount"])
+        done = job.do(CLEAN, target["mount"])
         repository.check("what a restore left could not be removed", done)
 
 

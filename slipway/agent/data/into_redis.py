@@ -14,17 +14,17 @@ from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome
 from . import keep, redis
+from .moving import CLEAN, NEW, RECOVER, SWAP
 from .postgres import PASSWORD, accessory
 from .restic import Repository
 
-NEW, OLD = ".slipway-new", ".slipway-old"
-"""Folders in a volume that a restore makes; a killed one may leave them, the next removes them."""
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 
 _CONFIG = ("dbfilename", "appendonly", "appenddirname", "appendfilename")
 
 _LOAD = """
 new=$1; id=$2; file=$3; rdb=$4; aof=$5; dirname=$6; name=$7
+recover "$(dirname "$new")"
 rm -rf "$new"; mkdir -p "$new"
 %(restic)s dump --no-lock "$id" "$file" > "$new/$rdb" 2> /tmp/read || { cat /tmp/read >&2; exit 1; }
 echo "slipway bytes $(wc -c < "$new/$rdb")"
@@ -52,17 +52,6 @@ if [ "$aof" = yes ]; then
 fi
 say SHUTDOWN NOSAVE > /dev/null 2>&1 || :
 wait $server || :
-"""
-
-# Each entry is moved by one call of the kernel; files of the data folder's own top are few.
-SWAP = """
-cd "$1"
-[ -d .slipway-new ] || { echo 'nothing was loaded' >&2; exit 1; }
-rm -rf .slipway-old; mkdir .slipway-old
-find . -mindepth 1 -maxdepth 1 ! -name .slipway-new ! -name .slipway-old -exec mv -t .slipway-old -- {} +
-find .slipway-new -mindepth 1 -maxdepth 1 -exec mv -t . -- {} +
-sync
-rm -rf .slipway-new .slipway-old
 """
 
 
@@ -124,7 +113,7 @@ def load(
     rdb, aof, folder, file = names[0] or "dump.rdb", names[1], names[2], names[3]
     said: list[str] = []
     done = job.do(
-        _LOAD % {"restic": job.restic},
+        RECOVER + _LOAD % {"restic": job.restic},
         f"{where.folder}/{NEW}", str(part["snapshot"]), str(part["file"]), rdb, aof, folder, file, line=said.append,
     )  # fmt: skip
     text = "".join(said)
@@ -158,7 +147,7 @@ def swap(repository: Repository, kept: keep.Kept, where: Store) -> None:
 def drop(repository: Repository, volume: str, folder: str, image: str) -> None:
     """Remove what a restore that failed has loaded into a volume. Raises OperationFailed."""
     job = repository.job("drop", image=image, mounts=(volume,), capabilities=CAPABILITIES, network="none")
-    repository.check("what was loaded could not be removed", job.do(f'cd "$1" && rm -rf {NEW} {OLD}', folder))
+    repository.check("what was loaded could not be removed", job.do(CLEAN, folder))
 
 
 def stop(home: StackHome, service: str) -> list[str]:

@@ -24,6 +24,8 @@ _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 10, 11, 12
 _KILLED = 137
 _LOCK_WAIT = ["--retry-lock", "2m"]
 """Another stack may share the repository, and prune it at this moment."""
+_LONG_WAIT = ["--retry-lock", "30m"]
+"""For what has to be alone in the repository: another stack's dump may take long. Later a lock is stale anyway."""
 _FORGET_AT_ONCE = 200
 
 # To restic a lock is stale where the process with its number is gone from the host of its name. Containers have host names and
@@ -131,13 +133,13 @@ class Repository:
         left = list(ids)
         while left:
             some, left = left[:_FORGET_AT_ONCE], left[_FORGET_AT_ONCE:]
-            words = ["forget", *_LOCK_WAIT, *(["--prune"] if prune and not left else []), *some]
+            words = ["forget", *_LONG_WAIT, *(["--prune"] if prune and not left else []), *some]
             self.seen = None
             self.check("old snapshots could not be forgotten", self.restic("forget", *words))
 
     def verify(self, *words: str) -> None:
         """Have restic check the repository; `--read-data` reads all of it. Raises OperationFailed where it finds anything."""
-        self.check("restic check found the repository damaged", self.restic("check", "check", *_LOCK_WAIT, *words))
+        self.check("restic check found the repository damaged", self.restic("check", "check", *_LONG_WAIT, *words))
 
     def unlock(self) -> list[str]:
         """Remove the locks of runs of this host that are gone, and those that are too old to restic. Return their host names.
@@ -145,10 +147,11 @@ class Repository:
         Raises:
             OperationFailed: the repository can't be read, or a lock can't be removed.
         """
-        alive = {h for c in engine.containers(slipway_task="") if (h := c["Config"].get("Hostname"))}
         mine = set((read_json(keep.folder(self.home) / "holder.json") or {}).get("hostnames", []))
         removed: list[str] = []
         names = self._locks()
+        # Looked for after the locks: another stack's run may begin in between.
+        alive = {h for c in engine.containers(slipway_task="") if (h := c["Config"].get("Hostname"))}
         for name in names:
             if (name.startswith(host_prefix()) or name in mine) and name not in alive:
                 done = self.job("unlock").do(_UNLOCK.format(restic=self.job("").restic), hostname=name, init=False)
