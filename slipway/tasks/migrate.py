@@ -68,7 +68,7 @@ def new(c: Context, name: str, env: str = "", stack: str = "", contract: bool = 
     if name in ("-h", "--help"):  # Invoke takes for the name whatever comes first
         raise Exit(code=subprocess.call([sys.executable, sys.argv[0], "--help", "migrate.new"]))
     if name.startswith("-"):
-        raise BadInput(f"{name} is no name of a migration", todo="inv migrate.new books_have_pages")
+        raise BadInput(f"{name} is no name of a migration", todo="inv migrate.new --name books_have_pages")
     from slipway.data import migrations
     from slipway.settings import load
 

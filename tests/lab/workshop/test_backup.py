@@ -146,6 +146,10 @@ def test_a_copy_that_is_unreachable(kept: Site) -> None:
     assert len([s for s in copied if f"run={newest['id']}" in s["tags"]]) == 2
 
 
+_KILL_RESTIC = "docker kill $(docker ps --quiet --filter name=-dump- | head -n 1)"
+"""Tells the container's id where it ran."""
+
+
 def test_killed_anywhere(kept: Site) -> None:
     """Its deployer, the agent on the host, restic itself: nothing half is offered, and the next one needs no help."""
     before = data.listed(kept)
@@ -163,8 +167,7 @@ def test_killed_anywhere(kept: Site) -> None:
             kept.on("pkill", "-KILL", "-u", "deploy", "python3")
             assert running.result().code in (1, 5)
         else:
-            one = "docker kill $(docker ps --quiet --filter name=-dump- | head -n 1)"  # tells its id where it ran
-            eventually(lambda: kept.on("sh", "-c", one, check=False), within=30, every=0.1)
+            eventually(lambda: kept.on("sh", "-c", _KILL_RESTIC, check=False), within=30, every=0.1)
             running.result().exits(1)
         assert data.listed(kept) == before
     kept.inv("backup").ok()
