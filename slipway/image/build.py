@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from slipway.image.registry import RegistryClient
 from slipway.image.source import context_digest, folder_digest
 from slipway.lab.state import LabState
 from slipway.settings.model import Service, Stack
+
+_one_push = threading.Lock()
+"""One push at a time: the layers that images share are compressed and sent once, the next ones find them there."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,9 @@ def _make(
     with report.step(f"Build {name}") as step:
         reference = f"{client.registry.push}/{name}"
         build(service, [f"{reference}:{version}", f"{reference}:{source}"], _labels(stack, service), step.say)
-        for tag in (source, version):  # a version is only there with what tells its source
-            push(f"{reference}:{tag}", client, password, step.say)
+        with _one_push:
+            for tag in (source, version):  # a version is only there with what tells its source
+                push(f"{reference}:{tag}", client, password, step.say)
         digest = client.digest(name, version)
         step.done(f"{version}, pushed as {str(digest)[:19]}")
     return _image(stack, service, client, str(digest), "built")
@@ -203,9 +208,23 @@ def build(service: Service, tags: list[str], labels: dict[str, str], say: Callab
         raise SlipwayError(
             f"the image of {service.name} does not build",
             where=f"{section.context}/{section.dockerfile}",
-            seen=done.tail(20),
+            seen=failed_step(done.err) or done.tail(5),
             todo="mend it; `inv build` builds without deploying",
         )
+
+
+def failed_step(said: str) -> str:
+    """Return what the step of a build that failed said, without BuildKit's own words about it ("": no step failed).
+
+    Args:
+        said: what `docker build --progress plain` printed: `#<step> [2/3] RUN …`, `#<step> <seconds> <what it says>`.
+    """
+    failed = re.search(r"^#(\d+) ERROR: (?:process|executor failed running) .*?(exit code: \d+|$)", said, re.M)
+    if not failed:
+        return ""
+    title = re.search(rf"^#{failed[1]} (\[.*)$", said, re.M)
+    lines = re.findall(rf"^#{failed[1]} \d+\.\d+ (.*)$", said, re.M)
+    return "\n".join([title[1] if title else "a step", *lines[-15:], failed[2]]).strip()
 
 
 def build_locally(stack: Stack, service: Service, tag: str) -> None:

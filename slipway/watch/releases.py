@@ -50,8 +50,10 @@ def _state(release: str | None, live: str | None, facts: Mapping[str, HostFacts]
 
 
 def text(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the list as people read it."""
-    rows = [("at", "verb", "release", "state", "by", "outcome"), *map(_row, found)]
+    """Return the list as people read it: where a release is now stands beside its newest entry only."""
+    newest = {str(entry.get("release")): number for number, entry in reversed([*enumerate(found)])}
+    told = [e if newest[str(e.get("release"))] == n else {**e, "state": ""} for n, e in enumerate(found)]
+    rows = [("at", "verb", "release", "state", "by", "outcome"), *map(_row, told)]
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join(
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows

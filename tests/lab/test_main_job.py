@@ -7,6 +7,7 @@ import re
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,9 +54,12 @@ class Processes(threading.Thread):
         self.ended = threading.Event()
 
     def run(self) -> None:
-        words = [form.encode() for form in forms()]
-        while not self.ended.wait(0.1):
+        words, looks = [form.encode() for form in forms()], Counter[tuple[str, int]]()
+        while not self.ended.wait(0.05):
             for process in Path("/proc").glob("[0-9]*"):
+                looks[one := (process.name, _made(process))] += 1
+                if looks[one] > 5:  # it is what it will be: another program is run soon after a fork, or never
+                    continue
                 argv, environment = _read(process / "cmdline"), b""
                 # A container's own processes may have it in theirs: the official Postgres does.
                 nested = any(len(re.findall(b"[0-9a-f]{64}", g)) > 1 for g in _read(process / "cgroup").splitlines())
@@ -73,6 +77,13 @@ class Processes(threading.Thread):
     def __exit__(self, *_: object) -> None:
         self.ended.set()
         self.join(5)
+
+
+def _made(process: Path) -> int:
+    try:
+        return process.stat().st_ctime_ns
+    except OSError:
+        return 0
 
 
 def _read(path: Path) -> bytes:
@@ -216,7 +227,7 @@ def test_a_new_version_under_load(job: Job) -> None:
     site, url, old = job.site, job.site.url(), job.site.live()
     checkout, got, numbers, ended = site.checkout, list[Answer](), list[int](), threading.Event()
     _another_version(checkout)
-    reader = threading.Thread(target=lambda: got.append(get(url, "/v1/stream?seconds=45")), daemon=True)
+    reader = threading.Thread(target=lambda: got.append(get(url, "/v1/stream?seconds=30")), daemon=True)
     asking = threading.Thread(target=analyses, args=(url, ended, numbers), daemon=True)
     with load.running(url, LOAD) as client:
         client.wait(requests=100)
@@ -236,7 +247,7 @@ def test_a_new_version_under_load(job: Job) -> None:
     assert client.report.requests > 500
     reader.join(60)
     assert (got[0].status, got[0].release) == (200, old)
-    assert got[0].body.count("\n\n") >= 45
+    assert got[0].body.count("\n\n") >= 30
     assert "event: done" in got[0].body
     asking.join(5)
     _each_job_once(job, numbers, {old, new})

@@ -124,34 +124,59 @@ def _up(where: _Engine, project: _Project, services: list[str]) -> None:
 
 
 def _machine(env: Environment, entry: StackEntry, stack: Stack) -> tuple[_Engine, int, dict[str, str]]:
-    tags = {s.name: f"{stack.name}/{s.name}:{env.name}" for s in images.built_services(stack)}
-    if env.lab:
-        from slipway.lab import images as lab_images
-
-        names = {n for s in images.built_services(stack) for n in images.base_images(s)}
-        lab_images.ensure_all([*names, *(str(s.image) for s in stack.services if s.image)])
-    for service in images.built_services(stack):
-        images.build_locally(stack, service, tags[service.name])
-    return _Engine(), entry.port, tags
+    return _Engine(), entry.port, _images(env, stack)
 
 
 def _lab_host(env: Environment, entry: StackEntry, stack: Stack) -> tuple[_Engine, int, dict[str, str]]:
-    from slipway.image.registry import RegistryClient
-    from slipway.image.source import tree_version
-    from slipway.target.compose import deploy as deploying
     from slipway.target.compose import workplace
 
     mounts = (load.root() / "compose", _state())
     place = workplace.find(env.name, stack.name, mounts=mounts)
-    assert place and place.lab and place.env.registry  # noqa: S101 - it was started
+    assert place and place.lab  # noqa: S101 - it was started
     with workplace.opened(place, prepare=True, look=False):
         pass
-    deploying.serve_official_images(place)
-    client = RegistryClient(place.env.registry)
-    version = tree_version(load.root(), env)
-    found = images.ensure(stack, client, version, build=True, lab=place.lab)
-    host = place.lab.hosts[0]
-    return _Engine(host.container), host.published[entry.port], {name: image.reference for name, image in found.items()}
+    host, tags = place.lab.hosts[0], _images(env, stack)
+    _hand_over(host.container, sorted({*tags.values(), *_official(stack)}))
+    return _Engine(host.container), host.published[entry.port], tags
+
+
+def _images(env: Environment, stack: Stack) -> dict[str, str]:
+    """See that this machine's engine has what the stack runs; return the tags of what is built, by service."""
+    built = images.built_services(stack)
+    if env.lab:
+        from slipway.lab import images as lab_images
+
+        lab_images.ensure_all([*(n for s in built for n in images.base_images(s)), *_official(stack)])
+    tags = {s.name: f"{stack.name}/{s.name}:{env.name}" for s in built}
+    for service in built:
+        images.build_locally(stack, service, tags[service.name])
+    return tags
+
+
+def _official(stack: Stack) -> list[str]:
+    return [str(s.image) for s in stack.services if s.image and not s.build]
+
+
+def _hand_over(container: str, names: Sequence[str]) -> None:
+    """Give images to the engine of a lab host that does not have them: in a file, since both see the folder of `_state`.
+
+    No registry: it would have each layer compressed, sent and unpacked again.
+    """
+    from slipway.lab import engine
+
+    def id_of(name: str, *prefix: str) -> str:
+        return engine.docker(*prefix, "image", "inspect", "--format", "{{.Id}}", name, check=False).out.strip()
+
+    missing = [name for name in names if id_of(name) != id_of(name, "exec", container, "docker")]
+    if not missing:
+        return
+    with report.step(f"Hand over {', '.join(missing)}"):
+        file = _state() / "images.tar"
+        try:
+            engine.docker("save", "--output", file, *missing)
+            engine.docker("exec", container, "docker", "load", "--quiet", "--input", file)
+        finally:
+            file.unlink(missing_ok=True)
 
 
 def _state() -> Path:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.support import books as data
 from tests.support import checkout as checkouts
-from tests.support import stacks
+from tests.support import samples, stacks
 from tests.support.checkout import Checkout
 from tests.support.site import Site
 
 
 @pytest.fixture(scope="package")
 def workshop() -> Iterator[Checkout]:
-    """A checkout with `probe`, `fresh`, `other`, `library`, `guest` and `books`, and the environment `lab` of one host."""
+    """A checkout with stacks for tests, the page's `hello` among them, and the environment `lab` of one host that lists them."""
     made = checkouts.make()
     stacks.add_probe(made)
     stacks.add_single(made, "fresh")
@@ -23,9 +25,11 @@ def workshop() -> Iterator[Checkout]:
     stacks.add_single(made, "guest")
     stacks.add_library(made)
     stacks.add_books(made)
+    samples.write(made.path / "docs/stacks.md", made.path)
+    hello = yaml.safe_load(made.read("envs/hello.yml"))["stacks"]
     listed = (
         "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
-        " {name: library, port: 8396}, {name: books, port: 8397}]"
+        f" {{name: library, port: 8396}}, {{name: books, port: 8397}}, {json.dumps(hello)[1:-1]}]"
     )
     stacks.environment(made, "lab", listed, backup="{repository: /var/backups/slipway/lab}")
     made.commit("stacks for tests")

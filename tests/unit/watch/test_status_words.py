@@ -166,12 +166,14 @@ def test_a_list_of_releases() -> None:
     entries = [
         {**common, "verb": "deploy", "release": "v2-x", "state": "live", "outcome": "done"},
         {**common, "verb": "accessory.apply", "state": "", "outcome": f"failed: {'x' * 100}\nend"},
+        {**common, "verb": "rollback", "release": "v2-x", "state": "live", "outcome": "done"},
     ]
     lines = releases.text(entries).splitlines()
     assert lines[0].split() == ["at", "verb", "release", "state", "by", "outcome"]
     assert lines[1].split() == ["2026-01-02", "03:04:05", "deploy", "v2-x", "live", "anna", "done"]
     assert lines[2].split()[:4] == ["2026-01-02", "03:04:05", "accessory.apply", "anna"]
     assert lines[2].endswith(f"failed: {'x' * 100} end"), "nothing is cut"
+    assert lines[3].split() == ["2026-01-02", "03:04:05", "rollback", "v2-x", "anna", "done"], "told once, above"
 
 
 def test_where_the_releases_of_the_ledger_are_now(tmp_path: Path) -> None:
