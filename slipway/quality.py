@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from slipway import report
+from slipway import checkpackages, report
 from slipway.process import Completed, run
 from slipway.settings.load import root
 
@@ -25,6 +25,7 @@ def test(*, fast: bool, only: str, yes: bool) -> int:
         only: an expression for pytest's -k ("": all).
         yes: agree to installing a container engine.
     """
+    checkpackages.ensure()
     folders = ["tests/unit"]
     if not fast:
         from slipway.lab import engine
@@ -63,6 +64,8 @@ def linters() -> dict[str, Sequence[str]]:
         "ansible-lint": [f"{venv}/ansible-lint", "--offline", "--strict", "-q", "ansible"],
         "shellcheck": [f"{venv}/shellcheck", *_shell_scripts()],
         "hadolint": [f"{venv}/hadolint", *_tracked("*Dockerfile")],
+        "actionlint": [f"{venv}/actionlint", *_tracked(".github/workflows/*.yml")],
+        "zizmor": [f"{venv}/zizmor", "--offline", "--no-progress", "--quiet", ".github"],
         "migrations": [sys.executable, "-m", "slipway.data.lint"],
     }
 
@@ -77,6 +80,7 @@ def lint() -> int:
             step.done("clean" if done.code == 0 else "findings")
         return done
 
+    checkpackages.ensure()
     found = linters()
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(one, found, found.values()))
