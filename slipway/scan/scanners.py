@@ -75,7 +75,7 @@ def packages(root: Path) -> Report:
 def _audit(root: Path, name: str) -> Report:
     flags = "--no-deps --disable-pip --format json --desc off --progress-spinner off --timeout 5"
     try:
-        argv = [_VENV / "pip-audit", "--requirement", name, *flags.split()]
+        argv: list[str | Path] = [_VENV / "pip-audit", "--requirement", name, *flags.split()]
         done = run(argv, cwd=root, check=False, timeout=180)
         told = json.loads(done.out)
     except (SlipwayError, ValueError) as error:
