@@ -20,6 +20,7 @@ from slipway.settings.load import root
 from slipway.settings.problems import Problems
 from slipway.target.compose.workplace import refuse_findings
 from slipway.tasks import out, task
+from tests.support import runner
 
 
 @pytest.fixture(autouse=True)
@@ -150,19 +151,7 @@ def test_outputs_are_what_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GITHUB_OUTPUT", str(file))
     evil = "v1\nend-0\nimages=other"
     actions.leave("push", {"version": evil, "images": "api=sha256:a"})
-    assert outputs(file) == {"version": evil, "images": "api=sha256:a"}
-
-
-def outputs(file: Path) -> dict[str, str]:
-    """Return the outputs in a file, as a runner reads it."""
-    found, lines = {}, iter(file.read_text().splitlines())
-    for line in lines:
-        name, _, end = line.partition("<<")
-        value = []
-        while (following := next(lines)) != end:
-            value.append(following)
-        found[name] = "\n".join(value)
-    return found
+    assert runner.outputs(file) == {"version": evil, "images": "api=sha256:a"}
 
 
 def test_a_verb_leaves_what_workflows_are_told_it_leaves() -> None:
