@@ -42,10 +42,12 @@ def scan(_: Context, strict: bool = False, image: str = "", format: str = "text"
     date. docs/pipeline.md tells more.
     """
     as_json = document(format)
+    from slipway import report
     from slipway.scan import scan as scanning
 
     found = scanning.scan([name.strip() for name in image.split(",") if name.strip()])
     out(found if as_json else scanning.text(found))
+    report.current().page.append(f"```text\n{scanning.text(found)}\n```")
     return int(scanning.failed(found, strict=strict))
 
 

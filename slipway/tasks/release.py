@@ -111,9 +111,13 @@ def status(c: Context, env: str = "", stack: str = "", format: str = "text") -> 
     Exits 0 when the live release is healthy on every host and the front door answers, else 1.
     """
     as_json = document(format)
+    from slipway import report
     from slipway.watch import status as watch
 
     found = watch.status(environment(c, env), stack or None)
+    for problem in found["problems"]:
+        report.annotate(problem, title=f"{found['stack']} in {found['env']}")
+    report.current().page.append(f"```text\n{watch.text(found)}\n```")
     out(found if as_json else watch.text(found))
     return 0 if found["healthy"] else 1
 

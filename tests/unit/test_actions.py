@@ -19,7 +19,7 @@ from slipway.plan.operation import Operation, Phase, Plan
 from slipway.settings.load import root
 from slipway.settings.problems import Problems
 from slipway.target.compose.workplace import refuse_findings
-from slipway.tasks import out, task
+from slipway.tasks import out, release, task
 from tests.support import runner
 
 
@@ -117,6 +117,18 @@ def test_what_a_suite_finds_is_marked_by_host(shown: io.StringIO) -> None:
     with pytest.raises(SlipwayError):
         refuse_findings(place, "deploy", found)  # type: ignore[arg-type]
     assert commands(shown) == [("error", {"title": "app2: test_ports"}, "port 80, closed")]
+
+
+def test_what_status_sees_is_marked(shown: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        "env": "here", "stack": "probe", "healthy": False, "release": None, "hosts": [], "lease": None, "frozen": None,
+        "backup": {"last": None, "age_s": None}, "in_progress": None, "unfinished": None, "url": "",
+        "problems": ["app1 cannot be reached: x", "app2: nothing is deployed"],
+    }  # fmt: skip
+    monkeypatch.setattr("slipway.watch.status.status", lambda *_: found)
+    with pytest.raises(Exit):
+        release.status(Context(), env="here")
+    assert commands(shown) == [("error", {"title": "probe in here"}, problem) for problem in found["problems"]]
 
 
 @pytest.mark.parametrize("said", ["::error::x", "  ::add-mask::a", "ok\r::stop-commands::x", "a ##[error]b"])

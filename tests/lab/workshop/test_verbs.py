@@ -51,7 +51,7 @@ def test_images_without_a_deploy_and_a_pipeline_that_deploys_them(probe: Site, t
     left = played.outputs["deploy"]
     assert (left["url"], left["release"]) == (probe.url(), probe.live())
     assert "::group::✓ Prepare hosts" in played.log
-    assert "| ✓ Switch |" in played.page
+    assert "| ✓ Prepare hosts |" in played.page
     assert all(digest in played.page for digest in re.findall("sha256:[0-9a-f]{64}", pushed["images"]))
     proven = probe.inv("release.proven", "--format", "json", GITHUB_OUTPUT=str(tmp_path / "proven")).ok()
     assert runner.outputs(tmp_path / "proven") == {**pushed, "commit": commit}
