@@ -19,6 +19,8 @@ from slipway.scan.finding import Finding, Level, Report
 _VENV = Path(sys.executable).parent
 _GUESSES = ("Secret Keyword",)
 """What detect-secrets takes for a secret by the name that it is given to: tests and pages have many such names."""
+_LOCKED = re.compile(r"(^|/)requirements[\w-]*\.(lock|txt)$")
+"""Lists of hashes."""
 _VAULT = "$ANSIBLE_VAULT;"
 
 
@@ -39,14 +41,11 @@ def dockerfiles(root: Path) -> Report:
 
 def secrets(root: Path) -> Report:
     """Ask detect-secrets about every file, and look whether the vaults are encrypted. No value is told."""
-    names = files.tracked(root)
-    argv: list[str | Path] = [
-        _VENV / "detect-secrets",
-        "scan",
-        "--no-verify",
-        "--exclude-files",
-        r"^requirements.*\.lock$",
-    ]
+    names = [name for name in files.tracked(root) if not _LOCKED.search(name)]
+    if not names:
+        return Report()
+    # Its own list of files would leave out those that git does not know yet.
+    argv: list[str | Path] = [_VENV / "detect-secrets", "scan", "--no-verify", *names]
     done = run(argv, cwd=root, env={"PYTHONDONTWRITEBYTECODE": ""})
     findings = []
     for name, items in json.loads(done.out)["results"].items():
