@@ -28,6 +28,8 @@ namespace = Collection(
     hosts.verify,
     checks.test,
     checks.lint,
+    checks.scan,
+    checks.bump,
     checks.bench,
     accessory=accessory.collection,
     backup=backup.collection,

@@ -19,6 +19,8 @@ class SlipwayError(Exception):
     """
 
     exit_code = 1
+    places: tuple[tuple[str, int, str], ...] = ()
+    """Each line that is wrong, where there are such: file, line, what is wrong there."""
 
     def __init__(self, what: str, *, where: str = "", seen: str = "", serves: str = "", todo: str = "") -> None:
         self.what, self.where, self.seen, self.serves, self.todo = what, where, seen, serves, todo

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from slipway import report
+from slipway import checkpackages, report
 from slipway.process import Completed, run
 from slipway.settings.load import root
 
 _PROCESSES = 4
 """Most processes that tests run in, however many processors there are: each has labs of its own."""
+
+
+_PLACE = re.compile(r"\s*(?:-->\s+)?(?P<file>[\w./-]+):(?P<line>\d+)(?::\d+)*:?\s*(?P<words>.*)")
+"""`file:line:column: words` as most linters write it, `--> file:line:column` below the words as ruff and zizmor do."""
 
 
 def test(*, fast: bool, only: str, yes: bool) -> int:
@@ -25,6 +30,7 @@ def test(*, fast: bool, only: str, yes: bool) -> int:
         only: an expression for pytest's -k ("": all).
         yes: agree to installing a container engine.
     """
+    checkpackages.ensure()
     folders = ["tests/unit"]
     if not fast:
         from slipway.lab import engine
@@ -59,10 +65,12 @@ def linters() -> dict[str, Sequence[str]]:
         "ruff": [f"{venv}/ruff", "check", "."],
         "ruff format": [f"{venv}/ruff", "format", "--check", "."],
         "mypy": [f"{venv}/mypy"],
-        "yamllint": [f"{venv}/yamllint", "--strict", *yaml],
+        "yamllint": [f"{venv}/yamllint", "--strict", "--format", "parsable", *yaml],
         "ansible-lint": [f"{venv}/ansible-lint", "--offline", "--strict", "-q", "ansible"],
         "shellcheck": [f"{venv}/shellcheck", *_shell_scripts()],
         "hadolint": [f"{venv}/hadolint", *_tracked("*Dockerfile")],
+        "actionlint": [f"{venv}/actionlint", *_tracked(".github/workflows/*.yml")],
+        "zizmor": [f"{venv}/zizmor", "--offline", "--no-progress", "--quiet", ".github"],
         "migrations": [sys.executable, "-m", "slipway.data.lint"],
     }
 
@@ -77,13 +85,27 @@ def lint() -> int:
             step.done("clean" if done.code == 0 else "findings")
         return done
 
+    checkpackages.ensure()
     found = linters()
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(one, found, found.values()))
     for done in results:
         if done.code != 0:
-            report.say((done.out + done.err).strip())
+            said = (done.out + done.err).strip()
+            report.say(said)
+            for file, line, words in places(said):
+                report.annotate(words, file=file, line=line)
     return int(any(done.code for done in results))
+
+
+def places(said: str) -> Iterator[tuple[str, int, str]]:
+    """Yield the lines of this checkout's files that a linter names, and what it says there: behind the place, or before it."""
+    before = ""
+    for line in said.splitlines():
+        found = _PLACE.fullmatch(line)
+        if found and (root() / found["file"]).is_file():
+            yield found["file"].removeprefix("./"), int(found["line"]), found["words"] or before
+        before = line.strip()
 
 
 def bench(what: str, flags: Sequence[str] = ()) -> int:

@@ -12,13 +12,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from slipway import streams
+from slipway import actions, streams
 from slipway.settings.redact import clean
 from slipway.settings.units import duration
 
@@ -61,7 +61,7 @@ class Reporter:
         self.page: list[str] = []
         """Markdown for the page of a pipeline's run, besides the steps."""
         self._on_page = 0
-        self.actions = os.environ.get("GITHUB_ACTIONS") == "true"
+        self.actions = actions.on()
         self.live = self.stream.isatty() and os.environ.get("TERM") != "dumb" and not self.actions
         self._lock = threading.RLock()
         self._open: list[Step] = []
@@ -69,9 +69,17 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
+        self._write(actions.harmless(clean(text)) if self.actions else clean(text))
+
+    def annotate(self, words: str, *, file: str = "", line: int = 0, title: str = "", level: str = "error") -> None:
+        """In GitHub Actions, mark a file's line or the run with `words` (see `slipway.actions`); elsewhere nothing."""
+        if self.actions:
+            self._write(actions.annotation(clean(words), file=file, line=line, title=title, level=level))
+
+    def _write(self, text: str) -> None:
         with self._lock:
             self._clear()
-            streams.write(self.stream, clean(text))
+            streams.write(self.stream, text)
             self._draw()
 
     @contextmanager
@@ -97,7 +105,7 @@ class Reporter:
     def _close_step(self, line: str, step: Step) -> None:
         if not (self.actions and step.said):
             return self.say(line)
-        return self.say("\n".join([f"::group::{line}", *step.said, "::endgroup::"]))
+        return self._write(actions.group(clean(line), map(clean, step.said)))
 
     def _line(self, step: Step) -> str:
         words = f"{'✗' if step.failed else '✓'} {step.title}" + (f": {step.outcome}" if step.outcome else "")
@@ -172,11 +180,19 @@ def say(text: str) -> None:
     _current.say(text)
 
 
+def annotate(words: str, *, file: str = "", line: int = 0, title: str = "", level: str = "error") -> None:
+    """Mark a file's line or the whole run with `words`, in GitHub Actions."""
+    _current.annotate(words, file=file, line=line, title=title, level=level)
+
+
 def out(answer: Any) -> None:
     """Print a verb's answer on standard output: words, or a value as the one JSON document."""
     _current.close()
-    text = clean(answer) if isinstance(answer, str) else json.dumps(_masked(answer), indent=2)
-    streams.write(sys.stdout, text)
+    streams.write(sys.stdout, _words(answer) if isinstance(answer, str) else json.dumps(_masked(answer), indent=2))
+
+
+def _words(text: str) -> str:
+    return actions.harmless(clean(text)) if _current.actions else clean(text)
 
 
 def _masked(value: Any) -> Any:
@@ -191,15 +207,20 @@ def _masked(value: Any) -> Any:
 def err(text: str) -> None:
     """Print on standard error, whatever standard output is."""
     _current.close()
-    streams.write(sys.stderr, clean(text))
+    streams.write(sys.stderr, _words(text))
 
 
-def failure(paragraph: str) -> None:
-    """Print an error's paragraph on standard error; in GitHub Actions as an annotation too."""
-    paragraph = clean(paragraph)
-    if _current.actions:
-        annotation = paragraph.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        streams.write(_current.stream, f"::error::{annotation}")
+def failure(paragraph: str, places: Sequence[actions.Place] = ()) -> None:
+    """Print an error's paragraph on standard error; in GitHub Actions as annotations too.
+
+    Args:
+        paragraph: the whole of it.
+        places: the lines that are wrong, where the error knows them: each is marked; otherwise the run is.
+    """
+    for file, line, words in places:
+        annotate(words, file=file, line=line)
+    if not places:
+        annotate(paragraph)
     err(paragraph)
 
 

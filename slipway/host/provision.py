@@ -127,6 +127,8 @@ def _judge(env: Environment, events: Events, completed: Completed, known_hosts: 
         for t in events.troubles
         if t.unreachable
     ]
+    for failure in failures:
+        report.annotate(str(failure), title=failure.where)
     if failures:
         # What is bad input goes first: its exit code says that a person has to change something.
         first, *rest = sorted(failures, key=lambda error: -error.exit_code)

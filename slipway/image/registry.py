@@ -21,6 +21,7 @@ _MANIFESTS = ", ".join(
     )
 )
 TIMEOUT = 10
+_MOST_PAGES = 40
 
 
 class RegistryClient:
@@ -88,6 +89,19 @@ class RegistryClient:
         """Return the digest (`sha256:…`) that `tag` has, or None where there is no such tag."""
         answer = self._call("HEAD", self.repository(name), f"manifests/{tag}", headers={"Accept": _MANIFESTS})
         return None if answer.status_code == 404 else str(answer.headers["Docker-Content-Digest"])
+
+    def tags(self, path: str) -> list[str]:
+        """Return all tags of the repository `path`, which is below no prefix; [] where there is no such repository."""
+        found: list[str] = []
+        last = ""
+        for _ in range(_MOST_PAGES):
+            answer = self._call("GET", path, "tags/list", params={"n": "1000", **({"last": last} if last else {})})
+            names = [] if answer.status_code == 404 else answer.json().get("tags") or []
+            found += names
+            if "next" not in answer.links or not names:
+                break
+            last = names[-1]
+        return found
 
     def retag(self, name: str, digest: str, tag: str) -> None:
         """Give the image `digest` of repository `name` another tag; no layer travels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from slipway.errors import BadInput
@@ -39,6 +40,16 @@ def tree_version(root: Path, env: Environment) -> str:
         path = root / name
         digest.update(path.read_bytes() if path.is_file() else b"")
     return f"{revision}-dirty-{digest.hexdigest()[:8]}"
+
+
+def commit_of(root: Path, version: str) -> str | None:
+    """Return the commit that a version (a short revision, or a git tag) names in the history of `root`'s HEAD, else None."""
+    if not re.fullmatch(r"\w[\w.-]*", version):
+        return None
+    found = run(["git", "rev-parse", "--verify", "--quiet", f"{version}^{{commit}}"], cwd=root, check=False)
+    commit = found.out.strip()
+    inside = found.code == 0 and run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=root, check=False)
+    return commit if inside and inside.code == 0 else None
 
 
 def context_digest(build: Build, extra: str = "") -> str:

@@ -118,9 +118,11 @@ def _phase(
 
         with ThreadPoolExecutor(max(1, len(phase.hosts))) as pool:
             futures = {host: pool.submit(on_host, host) for host in phase.hosts}
-        failures = [e for f in futures.values() if isinstance(e := f.exception(), Exception)]
+        failures = {host: e for host, f in futures.items() if isinstance(e := f.exception(), Exception)}
+        for host, error in failures.items():
+            report.annotate(str(error), title=f"{host}: {phase.title}")
         if failures:
-            raise failures[0]
+            raise next(iter(failures.values()))
         return {host: future.result() for host, future in futures.items()}
 
 

@@ -24,7 +24,12 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.path}: {self.message}" if self.path else f"{self.where}: {self.message}"
+        return f"{self.where}: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """What is wrong, with the path of the value."""
+        return f"{self.path}: {self.message}" if self.path else self.message
 
     @property
     def where(self) -> str:
@@ -51,14 +56,17 @@ class Problems:
         """Raise one `BadInput` that lists every problem in the order of the files' lines; return if there is none."""
         if not self.found:
             return
-        found = sorted(self.found)
+        error = self._error(sorted(self.found))
+        error.places = tuple((p.file, p.line, p.words) for p in sorted(self.found))
+        raise error
+
+    def _error(self, found: list[Problem]) -> BadInput:
         if len(found) == 1:
-            text = f"{found[0].path}: {found[0].message}" if found[0].path else found[0].message
-            raise BadInput(text, where=found[0].where, todo="correct it and run the command again")
+            return BadInput(found[0].words, where=found[0].where, todo="correct it and run the command again")
         lines = [str(p) for p in found[:_SHOWN]]
         if len(found) > _SHOWN:
             lines.append(f"... and {len(found) - _SHOWN} more")
-        raise BadInput(
+        return BadInput(
             f"{len(found)} problems in the settings; nothing was touched",
             seen="\n".join(lines),
             todo="correct them and run the command again",

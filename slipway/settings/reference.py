@@ -72,7 +72,8 @@ backup:
 
 The password of the vault is the first of these that is given: the variable `SLIPWAY_VAULT_PASSWORD`, the file named by
 the variable `SLIPWAY_VAULT_PASSWORD_FILE`, `vault_password` of the environment. A `lab` without `vault_password` needs
-none of it: its vault and its password are made at first use, in the git-ignored `.slipway/`.
+none of it: its vault and its password are made at first use, in the git-ignored `.slipway/`. `SLIPWAY_REGISTRY_PASSWORD` comes
+before the vault's `registry.password`.
 """
 
 

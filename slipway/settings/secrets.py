@@ -7,6 +7,7 @@ checkout's own, so its vault is git-ignored, in `.slipway/vaults/`, and made wit
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets as random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from slipway.settings.yamlfile import YamlFile
 
 REGISTRY, BACKUP = "registry", "backup"
 """The vault's keys for the registry's password, and for those of backups; no stack may have these names."""
+
+REGISTRY_VARIABLE = "SLIPWAY_REGISTRY_PASSWORD"
 
 _SAFE_WORDS = ("is empty", "is here twice", "should be a mapping", "is not UTF-8", "is nested", "holds more than")
 
@@ -78,12 +81,17 @@ def read(env: Environment, stack: Stack, *, at: Path | None = None) -> dict[str,
 def registry_password(env: Environment, *, at: Path | None = None) -> Secret | None:
     """Return the password that goes with the registry's `username`; None where the registry has no user.
 
+    SLIPWAY_REGISTRY_PASSWORD comes first: a pipeline's token, which a cloud or GitHub gives it for an hour. Then the vault.
+
     Raises:
         BadInput: the vault or its password is missing or wrong, or there is no `registry: {password: ...}` in it.
 
     """
     if env.registry is None or env.registry.username is None:
         return None
+    if token := os.environ.get(REGISTRY_VARIABLE, "").strip():
+        hide([token])
+        return Secret(token)
     file, problems = _open(env, at or load.root(), {f"{REGISTRY}.password"})
     section = file.data.get(REGISTRY)
     text = _text(file, (REGISTRY, "password"), section.get("password") if isinstance(section, dict) else None)

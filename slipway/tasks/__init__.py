@@ -85,9 +85,18 @@ def _failed(error: Exception | KeyboardInterrupt, env: str | None) -> Exit:
         import traceback
 
         report.err("".join(traceback.format_exception(error)))
-    report.failure(told.paragraph())
+    report.failure(told.paragraph(), told.places or _place(told))
     _summarize(f"exit code {told.exit_code}", told.paragraph())
     return Exit(code=told.exit_code)
+
+
+def _place(told: SlipwayError) -> list[tuple[str, int, str]]:
+    """Return the line of a file of this checkout that an error is about, for a pipeline to mark; [] where there is none."""
+    from slipway import actions
+    from slipway.settings.load import root
+
+    place = actions.on() and actions.place_of(told.where, root())
+    return [(*place, told.paragraph())] if place else []
 
 
 def _paragraph_of(error: Exception | KeyboardInterrupt, touched: bool) -> SlipwayError:

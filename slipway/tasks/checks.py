@@ -6,7 +6,7 @@ from pathlib import Path
 
 from invoke import Context
 
-from slipway.tasks import agreed, task
+from slipway.tasks import agreed, document, out, task
 from slipway.tasks.words import WordTask
 
 
@@ -28,6 +28,46 @@ def lint(_: Context) -> int:
     from slipway import quality
 
     return quality.lint()
+
+
+@task(
+    "format",
+    strict="fail for warnings too, and for what could not be looked at",
+    image="images for Trivy besides those that files name, with commas",
+)
+def scan(_: Context, strict: bool = False, image: str = "", format: str = "text") -> int:
+    """Look for weak spots: Dockerfiles, secrets, packages, stack files and manifests, images.
+
+    Exits 1 where it finds an error. What is to stay for a while is written into scan-exceptions.yml, with a reason and an end
+    date. docs/pipeline.md tells more.
+    """
+    as_json = document(format)
+    from slipway import report
+    from slipway.scan import scan as scanning
+
+    found = scanning.scan([name.strip() for name in image.split(",") if name.strip()])
+    out(found if as_json else scanning.text(found))
+    report.current().page.append(f"```text\n{scanning.text(found)}\n```")
+    return int(scanning.failed(found, strict=strict))
+
+
+@task("format", only="take the newest version of this one: change its files")
+def bump(_: Context, only: str = "", format: str = "text") -> None:
+    """Show what is newer than what is used here: base images, Python packages, collections, actions.
+
+    With --only NAME that one thing is changed, in all files that name it; look at the difference, and test. What could not be
+    reached is said.
+    """
+    as_json = document(format)
+    from slipway.bump import bump as bumping
+
+    if not only:
+        found = bumping.look()
+        out(bumping.document(found) if as_json else bumping.text(found))
+        return
+    one, files = bumping.change(only)
+    told = {"kind": one.kind, "name": one.name, "now": one.now, "then": one.then, "files": files}
+    out(told if as_json else f"{one.name} {one.now} → {one.then}: {', '.join(files)}")
 
 
 _BENCHMARKS = sorted(p.stem.removeprefix("bench_") for p in Path(__file__).parents[2].glob("tests/bench/bench_*.py"))

@@ -14,7 +14,7 @@ def build(c: Context, env: str = "", stack: str = "", version: str = "", yes: bo
     """Build a stack's images on this machine, and push nothing."""
     from slipway.target.compose import verbs
 
-    for line in verbs.build(environment(c, env), stack or None, version or None, push=False, yes=agreed(yes)):
+    for line in verbs.build(environment(c, env), stack or None, version or None, yes=agreed(yes)):
         out(line)
 
 
@@ -25,7 +25,14 @@ def push(c: Context, env: str = "", stack: str = "", version: str = "", yes: boo
     With --version NAME this tree gets that name. A name that another source has already is refused, unless the
     environment says allow_dirty.
     """
+    from slipway import actions, report
+    from slipway.image import exact
     from slipway.target.compose import verbs
 
-    for line in verbs.build(environment(c, env), stack or None, version or None, push=True, yes=agreed(yes)):
-        out(line)
+    name, found = verbs.push(environment(c, env), stack or None, version or None, yes=agreed(yes))
+    for image in found.values():
+        out(f"{image.service}  {image.reference}  ({image.origin})")
+    rows = [f"| {image.service} | `{image.reference}` | {image.origin} |" for image in found.values()]
+    report.current().page.append("\n".join(["| service | image | was |", "| --- | --- | --- |", *rows]))
+    digests = {image.service: image.reference.partition("@")[2] for image in found.values()}
+    actions.leave("push", {"version": name, "images": exact.write(digests)})

@@ -131,7 +131,7 @@ class Checkout:
         process = subprocess.Popen(
             [self.path / program[0], *program[1:], *argv],
             cwd=self.path,
-            env={**_clean_environment(), **self.env, **env},
+            env={**clean_environment(), **self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -165,7 +165,7 @@ class Checkout:
                 "volume", "inspect", volume, check=False
             ).code == 0:
                 subprocess.run(
-                    [self.path / ".venv/bin/inv", "lab.down", "--data", "--env", name], cwd=self.path, env=_clean_environment(),
+                    [self.path / ".venv/bin/inv", "lab.down", "--data", "--env", name], cwd=self.path, env=clean_environment(),
                     capture_output=True, check=False,
                 )  # fmt: skip
         until = time.monotonic() + 6  # the labs' keepers see within two seconds that they are not needed any more
@@ -197,7 +197,7 @@ def make(env: Mapping[str, str] | None = None) -> Checkout:
     return checkout
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return this process's environment without what would change how a command behaves."""
     strange = ("SLIPWAY_", "INVOKE_", "GITHUB_", "PYTEST_", "PYTHONDONTWRITEBYTECODE", "CI")
     return {k: v for k, v in os.environ.items() if not k.startswith(strange)}

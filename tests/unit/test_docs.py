@@ -78,7 +78,7 @@ def test_tasks_and_flags_exist(page: Path) -> None:
 
 def options(verb: str) -> set[str]:
     """Return the flags of a task."""
-    return {f"--{argument.name}" for argument in tasks.namespace[verb].get_arguments()}
+    return {f"--{argument.name.rstrip('_')}" for argument in tasks.namespace[verb].get_arguments()}
 
 
 def test_commands_are_understood(page: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from slipway.data import document, migrations
 from slipway.errors import BadInput
 from slipway.image import build as images
-from slipway.image import source
+from slipway.image import exact, source
 from slipway.image.registry import RegistryClient
 from slipway.plan.operation import Operation
 from slipway.settings import load, secrets
@@ -31,10 +32,12 @@ class Version:
     Args:
         name: as typed (None: the tree's own).
         build: build the tree under that name.
+        images: digests by service: exactly these, whatever the registry has under that name now.
     """
 
     name: str | None = None
     build: bool = False
+    images: Mapping[str, str] | None = None
 
 
 def deploy(place: Workplace, version: Version, *, plan_only: bool = False, cut: bool = False) -> Outcome:
@@ -82,10 +85,13 @@ def release_of(hosts: Open, version: Version, cut: bool, dry: bool = False) -> t
     assert place.env.registry  # noqa: S101 - validated
     client = RegistryClient(place.env.registry, place.registry_password)
     begun = time.monotonic()
-    found = images.ensure(
-        place.stack, client, name, build=version.build or version.name is None, rebuild=bool(version.build and version.name),
-        overwrite=place.env.allow_dirty, password=place.registry_password, dry=dry, lab=place.lab,
-    )  # fmt: skip
+    if version.images is not None:
+        found = exact.exactly(place.stack, client, version.images)
+    else:
+        found = images.ensure(
+            place.stack, client, name, build=version.build or version.name is None, rebuild=bool(version.build and version.name),
+            overwrite=place.env.allow_dirty, password=place.registry_password, dry=dry, lab=place.lab,
+        )  # fmt: skip
     if time.monotonic() - begun > 5:
         hosts = hosts.again()  # a build takes minutes: what was seen before it may not be so any more
     request = request_for(hosts, cut, own_tree=version.build or version.name is None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
 from slipway.errors import BadInput, SlipwayError
@@ -13,7 +13,7 @@ from slipway.image.registry import RegistryClient
 from slipway.image.source import tree_version
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation
-from slipway.settings import load
+from slipway.settings import load, secrets
 from slipway.target.compose import accessories, lease, look, workplace
 from slipway.target.compose import deploy as deploying
 from slipway.target.compose import migrate as migrating
@@ -34,9 +34,19 @@ def _find(env: str, stack: str | None, *, yes: bool = False, start: bool = True,
 
 
 def deploy(
-    env: str, stack: str | None, version: str | None, *, build: bool, plan_only: bool, cut: bool, yes: bool
+    env: str,
+    stack: str | None,
+    version: str | None,
+    *,
+    build: bool,
+    plan_only: bool,
+    cut: bool,
+    yes: bool,
+    images: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Deploy a version (see `slipway.target.compose.deploy.deploy`)."""
+    if images is not None and (build or not version):
+        raise BadInput("--images are those of a version that was built before", todo="name it: --version NAME")
     if build and not version:
         raise BadInput(
             "--build needs a name", todo="inv deploy --build --version NAME; without both the tree's revision is built"
@@ -47,7 +57,7 @@ def deploy(
 
         return dev.deploy(settings, entry, found, yes=yes)
     place = _find(env, stack, yes=yes, start=not plan_only)
-    return deploying.deploy(place, Version(version, build), plan_only=plan_only, cut=cut)
+    return deploying.deploy(place, Version(version, build, images), plan_only=plan_only, cut=cut)
 
 
 def rollback(env: str, stack: str | None, to: str | None, *, plan_only: bool, yes: bool) -> Outcome:
@@ -81,27 +91,32 @@ def migrate_status(env: str, stack: str | None) -> dict[str, Any]:
     return migrating.status(_find(env, stack, start=False, secrets=False))
 
 
-def build(env: str, stack: str | None, version: str | None, *, push: bool, yes: bool) -> Iterator[str]:
-    """Build a stack's images; with `push`, into the registry. Yields a line for each image. Raises as `images.ensure`."""
-    place = _find(env, stack, yes=yes)
+def build(env: str, stack: str | None, version: str | None, *, yes: bool) -> Iterator[str]:
+    """Build a stack's images on this machine's engine. Yields a line for each. Raises as `images.build`."""
+    place = _find(env, stack, yes=yes, secrets=False)
     name = version or tree_version(load.root(), place.env)
-    if not push:
-        services = images.built_services(place.stack)
-        if place.lab:
-            images.ensure_bases(services)
-        for service in services:
-            tag = f"{place.stack.name}/{service.name}:{name}"
-            images.build_locally(place.stack, service, tag)
-            yield f"{service.name}  {tag}"
-        return
+    services = images.built_services(place.stack)
+    if place.lab:
+        images.ensure_bases(services)
+    for service in services:
+        tag = f"{place.stack.name}/{service.name}:{name}"
+        images.build_locally(place.stack, service, tag)
+        yield f"{service.name}  {tag}"
+
+
+def push(env: str, stack: str | None, version: str | None, *, yes: bool) -> tuple[str, dict[str, images.Image]]:
+    """Build and push what the registry lacks. Returns the version and its images by service. Raises as `images.ensure`.
+
+    Of the secrets it needs the registry's password and no other.
+    """
+    place = _find(env, stack, yes=yes, secrets=False)
     assert place.env.registry  # noqa: S101 - validated
-    client = RegistryClient(place.env.registry, place.registry_password)
-    found = images.ensure(
-        place.stack, client, name, build=True, rebuild=bool(version), overwrite=place.env.allow_dirty,
-        password=place.registry_password, lab=place.lab,
+    name, secret = version or tree_version(load.root(), place.env), secrets.registry_password(place.env)
+    password = secret.reveal() if secret else None
+    return name, images.ensure(
+        place.stack, RegistryClient(place.env.registry, password), name, build=True, rebuild=bool(version),
+        overwrite=place.env.allow_dirty, password=password, lab=place.lab,
     )  # fmt: skip
-    for image in found.values():
-        yield f"{image.service}  {image.reference}  ({image.origin})"
 
 
 def provision(env: str, stack: str | None, *, plan_only: bool, yes: bool) -> Iterator[str]:

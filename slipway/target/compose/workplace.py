@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway import report
 from slipway.errors import SlipwayError
+from slipway.host import sshkey
 from slipway.plan.operation import Operation
 from slipway.settings import load
 from slipway.settings.model import Environment, Host, Registry, Stack, StackEntry
@@ -119,6 +120,7 @@ def find(
         env = _with_lab(env, lab)
         access = Access(Path(lab.key_file), Path(lab.known_hosts))
     else:
+        sshkey.offer()
         access = Access(None, load.root() / "envs" / "known_hosts")
     if not secrets:
         return Workplace(env, entry, stack, access, {}, None, lab)
@@ -269,6 +271,8 @@ def verify_hosts(place: Workplace) -> None:
 
 def refuse_findings(place: Workplace, step: str, found: VerifyResult) -> None:
     """Raise SlipwayError where a suite found something that is not as it should be."""
+    for finding in found.failures:
+        report.annotate(finding.message, title=f"{finding.host}: {finding.test}")
     if found.failed:
         todo = f"mend it; inv verify --env {place.env.name} --step {step} looks again"
         raise SlipwayError(f"{found.failed} checks of the suite {step} failed", seen=found.text(), todo=todo)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 
-from tests.support import stacks
+from tests.support import runner, stacks
 from tests.support.site import Site, eventually
 
 
@@ -31,18 +32,33 @@ def test_a_migration_without_a_deploy(probe: Site) -> None:
     assert probe.inv("migrate").ok().out.strip().splitlines()[-1] == "no migration waits in lab"
 
 
-def test_images_without_a_deploy(probe: Site) -> None:
+def test_images_without_a_deploy_and_a_pipeline_that_deploys_them(probe: Site, tmp_path: Path) -> None:
+    """What is pushed is handed on by digest, to the very job of the workflow; what it proved is what the next one takes."""
     stacks.behave(probe.checkout, "only pushed")
+    probe.checkout.commit()
+    commit = probe.checkout.git("rev-parse", "HEAD")
     before = probe.settled()
-    version = f"pushed-{probe.checkout.git('rev-parse', '--short', 'HEAD')}"
-    done = probe.inv("push", "--version", version).ok()
+    done = probe.inv("push", GITHUB_OUTPUT=str(tmp_path / "pushed")).ok()
     for service in ("web", "extra", "tick"):
         assert re.search(
             rf"^{service}  registry\.lab:5000/probe/{service}@sha256:[0-9a-f]{{64}}", done.out, re.MULTILINE
         )
     assert probe.footprint() == before
-    probe.deploy("--version", version).ok()
+    pushed = runner.outputs(tmp_path / "pushed")
+    handed = {"environment": "lab", "commit": commit, **pushed}
+    played = runner.play(probe.checkout, "deploy", "deploy", tmp_path, inputs=handed)
     assert probe.get().json()["label"] == "only pushed"
+    left = played.outputs["deploy"]
+    assert (left["url"], left["release"]) == (probe.url(), probe.live())
+    assert "::group::✓ Prepare hosts" in played.log
+    assert "| ✓ Prepare hosts |" in played.page
+    assert all(digest in played.page for digest in re.findall("sha256:[0-9a-f]{64}", pushed["images"]))
+    proven = probe.inv("release.proven", "--format", "json", GITHUB_OUTPUT=str(tmp_path / "proven")).ok()
+    assert runner.outputs(tmp_path / "proven") == {**pushed, "commit": commit}
+    assert proven.json()["release"] == left["release"]
+    nothing = pushed["images"].replace("web=sha256:", "web=sha256:0")[:-1]
+    refused = probe.deploy("--version", pushed["version"], "--images", nothing).exits(2)
+    assert "the image of web does not exist in the registry" in refused.err
 
 
 def test_an_app_of_somebody_elses_image_is_pinned(probe: Site) -> None:

@@ -56,6 +56,18 @@ def test_read(checkout: Checkout, staging: tuple[Environment, Stack]) -> None:
     assert redact.clean(f"a {VALUE} b") == "a ••• b"
 
 
+def test_a_pipelines_token_comes_before_the_vault(
+    checkout: Checkout, staging: tuple[Environment, Stack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(checkout, "registry: {password: 0123}\n")
+    monkeypatch.setenv(secrets.REGISTRY_VARIABLE, "")  # a login that was not asked for
+    assert secrets.registry_password(staging[0], at=checkout.root).reveal() == "0123"
+    monkeypatch.setenv(secrets.REGISTRY_VARIABLE, "a-token-of-an-hour")
+    monkeypatch.setenv("SLIPWAY_VAULT_PASSWORD", "wrong, and not needed")
+    assert secrets.registry_password(staging[0], at=checkout.root).reveal() == "a-token-of-an-hour"
+    assert redact.clean("a-token-of-an-hour") == "•••"
+
+
 EXACT = [
     "ends with a line break\n", "two\n\n", "\nbegins with one", "carriage\r\nreturn\r\n", "\r", " spaces ", "\ttab\t", "0123",
     "true", "1e3", "~", "# no comment", "a: b", "'\"\\", "- x", "|", "$HOME ${X} $$", "{{ x }}", "é 💥", "\x00\x07\x85\u2028\ufeff",
