@@ -34,6 +34,17 @@ class Tally:
     """How many of what lasts failed (3-second answers, uploads, streams, WebSockets), but for faults after which nothing serves."""
     reports: list[str] = field(default_factory=list)
 
+    @classmethod
+    def read(cls, document: dict[str, Any], until: float) -> Tally:
+        """Return a tally that counts on from what `document` (see there) says; {}: from nothing."""
+        counters = {name: Counter(document.get(name, {})) for name in ("requests", "failed")}
+        more = {name: document[name] for name in ("excused", "streams_cut", "reports") if name in document}
+        return cls(until, **counters, **more)
+
+    def document(self) -> dict[str, Any]:
+        """Return this for a JSON file."""
+        return {name: value for name, value in vars(self).items() if name != "until"}
+
     def over(self) -> bool:
         """Tell whether the time for the whole benchmark is over."""
         return time.monotonic() > self.until
