@@ -133,6 +133,25 @@ def open_requests(stack: str, release: str) -> int:
     return total
 
 
+def retire(stack: str, release: str) -> None:
+    """Have the router forget the servers of a release that is about to stop; one that gets requests is left alone.
+
+    They leave its file, so that one that starts looks up no names that nobody has: that can take seconds each. In the running
+    worker they stay, unchecked: Docker's DNS does not say that a container is gone, and checks would go on at its address, which
+    the next release's container may get. The kernel, asking for it in vain by then, would hold up that one's first requests.
+    """
+    with alone():
+        plan, rows = wanted(stack), [r for r in sending() if r["stack"] == stack and r["release"] == release]
+        if any(row["weight"] for row in rows):
+            return
+        if plan and any(r["id"] == release for r in plan["releases"]):
+            left = [r for r in plan["releases"] if r["id"] != release]
+            write_json(balancer.PROXY / "stacks" / f"{stack}.json", {**plan, "releases": left})
+            write_config(all_wanted())
+        for row in rows if balancer.answers() else []:
+            balancer.ask(f"set server {haproxy.backend_name(stack, row['service'])}/{row['name']} state maint")
+
+
 def _old_workers() -> list[str]:
     answer = balancer.ask("show proc", "master.sock")
     return re.findall(r"^(\d+)\s+worker", answer.partition("# old workers")[2], re.M)

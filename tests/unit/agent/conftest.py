@@ -104,6 +104,7 @@ def played(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(router, "shares", lambda stack: {"web": {made.live: 100.0}} if made.live else {})
     monkeypatch.setattr(router, "sends_to", lambda stack: {made.live} if made.live else set())
     monkeypatch.setattr(router, "open_requests", lambda stack, release: made.open.get(release, 0))
+    monkeypatch.setattr(router, "retire", lambda stack, release: made.calls.append(("retire", release)))
     return made
 
 

@@ -72,6 +72,21 @@ def test_only_weights_need_no_reload_and_what_serves_comes_first(stats: Play) ->
     assert "server new.1 n1:8000 weight 100" in (balancer.PROXY / "conf/haproxy.cfg").read_text()
 
 
+def test_what_stops_is_neither_checked_nor_looked_up_any_more(stats: Play) -> None:
+    asked = stats(rows(0, 100), **plan(0, 100))
+    router.retire("probe", "new")  # gets requests: never
+    assert (router.wanted("probe"), [a for a in asked if "maint" in a]) == (plan(0, 100), [])
+    router.retire("probe", "old")
+    assert [a for a in asked if "maint" in a] == [
+        "set server probe:web/old.1 state maint", "set server probe:web/old.2 state maint",
+    ]  # fmt: skip
+    assert "reload" not in asked
+    config = (balancer.CONF / "haproxy.cfg").read_text()
+    assert ("server new.1" in config, "server old.1" in config) == (True, False)
+    router.apply(plan(100, 0))
+    assert "reload" in asked, "it comes back as new servers do"
+
+
 def test_a_server_that_was_down_is_looked_up_anew(stats: Play) -> None:
     """A stopped release that was started again: the running worker would not see it for seconds."""
     asked = stats(rows(100, 0, up="DOWN"), **plan(100, 0))
