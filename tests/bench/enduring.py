@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.bench.stage import say
 from tests.bench.table import PAGE, Row
-from tests.bench.tally import Followed, Tally, follow
+from tests.bench.tally import LOAD, Followed, Tally, follow
 from tests.support import load, picture
 from tests.support.faults.arena import Arena
 from tests.support.faults.census import left_over
@@ -174,7 +174,7 @@ def _of_fault(scenario: Scenario, one: Played) -> Row:
 def _played(arena: Arena, scenario: Scenario, tally: Tally) -> Played:
     """Play a scenario; one that could not be played to its end is one with a problem, and the next one is played."""
     try:
-        return play(arena, scenario, tally.add)
+        return play(arena, scenario, tally.add, LOAD)
     except (AssertionError, OSError) as error:
         return Played(scenario.name, -1, scenario.code, 0.0, 0, 0, 0, "", [str(error)])
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from tests.support import load
 from tests.support.checkout import Result
-from tests.support.faults import arena as arenas
 from tests.support.faults.arena import Arena
 
 LASTING = ("answer", "upload", "sse", "ws")
 
-LOAD = arenas.LOAD.replace("keep-alive=4x0.1", "keep-alive=4x0.02")
+LOAD = "keep-alive=4x0.02 new=20 answer=2 upload=2 sse=2x3 ws=2x3"
 """A million requests have to come together."""
 
 

@@ -27,7 +27,7 @@ _DATABASE = """
 volumes:
   database:
 """
-LOAD = "keep-alive=4x0.1 new=20 answer=2 upload=2 sse=2x3 ws=2x3"
+LOAD = "keep-alive=2x0.1 new=5 answer=1 upload=1 sse=1x3 ws=1x3"
 """One of each kind of client, light enough that deploys go on as they would."""
 
 

@@ -35,7 +35,8 @@ NEXT = ("same", "another", "rollback")
 DRIFT = (
     "systemctl disable --quiet --now slipway-reap.timer && chmod 0777 /var/lib/slipway/stacks &&"
     " sed -i s/^PasswordAuthentication.no/PasswordAuthentication\\ yes/ /etc/ssh/sshd_config.d/0-slipway.conf &&"
-    " nft add rule inet slipway input tcp dport 9999 accept && systemctl reload ssh"
+    " nft add rule inet slipway input tcp dport 9999 accept && systemctl reload ssh &&"
+    " systemctl set-property user.slice CPUWeight=100"
 )
 """What somebody changed on a host by hand, so that provisioning has something to do in several roles."""
 
