@@ -110,14 +110,16 @@ def around_a_switch(arena: Arena, tally: Tally, rounds: int, raw: dict[str, Any]
     assert report.samples
     quiet = sorted(x for a, b in windows for x in report.samples.latencies(report.at(a), report.at(b)))
     steady = quiet[int(0.99 * (len(quiet) - 1))]
-    found, profiles = [], []
+    found, profiles, late = [], [], []
     for (_, rested), release in zip(windows, switches, strict=True):
         at = report.first_of(release, after=report.at(rested))
         assert at is not None
         found.append(report.p99(at - _AROUND, at + _AROUND))
+        late.append(load.percentile(report.samples.lateness(at - _AROUND, at + _AROUND), 0.99))
         profiles.append([round(report.p99(at + i / 4, at + (i + 1) / 4) * 1000, 1) for i in range(-16, 16)])
-    raw.update(can=can, rate=rate, steady=steady, around=found, quarters_p99_ms=profiles)
+    raw.update(can=can, rate=rate, steady=steady, around=found, quarters_p99_ms=profiles, client_late=late)
     detail = f"{median(found) * 1000:.1f} ms against {steady * 1000:.1f} ms; {rate} new connections a second, {rounds} deploys"
+    detail += f"; of it the client's own delay {median(late) * 1000:.1f} ms (p99)"
     return [Row("p99 in the 5 s around a switch, against steady state", median(found) / steady, "x", 2, 1.3, detail)]
 
 

@@ -76,9 +76,14 @@ class Arena(Site):
     def client(
         self, profile: str = LOAD, host: str = "app1", *, near: bool = False
     ) -> contextlib.AbstractContextManager[load.Client]:
-        """Return a client at a front door, for `with`. `near`: at the host's own address, not by way of 127.0.0.1."""
+        """Return a client at a front door, for `with`.
+
+        `near`: at the host's own address, not by way of 127.0.0.1; and ahead of all else on this machine, as from another one.
+        """
         address = {h["name"]: h["address"] for h in self.checkout.lab(self.env)["hosts"]}[host]
-        return load.running(f"http://{address}:{self.port}" if near else self.url(host), profile, load.PROBE)
+        return load.running(
+            f"http://{address}:{self.port}" if near else self.url(host), profile, load.PROBE, first=near
+        )
 
     def rest(self) -> dict[str, Census]:
         """Return what is on each host once it has tidied up."""
