@@ -148,7 +148,8 @@ def retire(stack: str, release: str) -> None:
             left = [r for r in plan["releases"] if r["id"] != release]
             write_json(balancer.PROXY / "stacks" / f"{stack}.json", {**plan, "releases": left})
             write_config(all_wanted())
-        for row in rows if balancer.answers() else []:
+        watched = [row for row in rows if not row["status"].startswith("MAINT")]
+        for row in watched if balancer.answers() else []:
             balancer.ask(f"set server {haproxy.backend_name(stack, row['service'])}/{row['name']} state maint")
 
 

@@ -7,6 +7,7 @@ goes on from there. Exit code 1 where a must is missed.
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
 import sys
 import time
@@ -78,9 +79,12 @@ def _measure(book: pieces.Book, due: list[str], given: argparse.Namespace) -> No
             began = time.monotonic()
             piece.raw["elsewhere"] = book.counted().requests.total() - tally.requests.total()
             piece.raw["scale"] = _scale()
-            rows, broke = _whole(name, lambda n=name, t=tally, p=piece: PARTS[n](arena, t, given, p.raw))  # type: ignore[misc]
-            piece.whole = not (broke or piece.raw.get("missing"))
-            book.keep(piece, rows, tally, began)
+            rows, broke = list[Row](), True
+            try:
+                rows, broke = _whole(name, functools.partial(PARTS[name], arena, tally, given, piece.raw))
+            finally:  # one that is ended has its kills, or faults, to go on from
+                piece.whole = not (broke or piece.raw.get("missing"))
+                book.keep(piece, rows, tally, began)
             say(f"{name}: {time.monotonic() - began:.0f} s" + ("" if piece.whole else ", and is not at its end"))
 
 
