@@ -13,7 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from . import engine, haproxy, router
+from . import balancer, engine, haproxy
 from .failure import OperationFailed
 from .state import write
 
@@ -24,10 +24,10 @@ _CONFIG = "door.cfg"
 def ports() -> list[int]:
     """Return the ports that are open: those of the running process, or, where none runs, those that one will open."""
     try:
-        rows = csv.DictReader(router.ask("show stat -1 1 -1", "door.sock").lstrip("# ").splitlines())
+        rows = csv.DictReader(balancer.ask("show stat -1 1 -1", "door.sock").lstrip("# ").splitlines())
         names = {row["pxname"] for row in rows if row["svname"] == "FRONTEND"}
     except OperationFailed:
-        path = router.CONF / _CONFIG
+        path = balancer.CONF / _CONFIG
         names = set(re.findall(r"^frontend (\S+)", path.read_text(), re.M)) if path.exists() else set()
     return sorted(int(name.rpartition("-")[2]) for name in names)
 
@@ -52,7 +52,7 @@ def open_ports(image: str, wanted: list[int]) -> bool:
     _write({*before, *added})
     try:
         if running:
-            _reload()
+            balancer.reload("HAProxy could not open the ports; those that were open are", "door-master.sock")
         else:
             _start(image, found)
     except OperationFailed:
@@ -62,21 +62,15 @@ def open_ports(image: str, wanted: list[int]) -> bool:
 
 
 def _write(opened: set[int]) -> None:
-    write(router.CONF / _CONFIG, haproxy.render_doors(sorted(opened), Path("/proc/net/if_inet6").exists()), 0o644)
-
-
-def _reload() -> None:
-    answer = router.ask("reload", "door-master.sock", timeout=20)
-    if "Success=1" not in answer:
-        raise OperationFailed("HAProxy could not open the ports; those that were open are", answer)
+    write(balancer.CONF / _CONFIG, haproxy.render_doors(sorted(opened), Path("/proc/net/if_inet6").exists()), 0o644)
 
 
 def _start(image: str, found: dict[str, Any] | None) -> None:
     if not found:
-        router.create(CONTAINER, image, _CONFIG, "door-master.sock", "--network", "host")
+        balancer.create(CONTAINER, image, _CONFIG, "door-master.sock", "--network", "host")
     try:
         engine.api("POST", f"/containers/{CONTAINER}/start")
-        router.await_answer("door.sock")
+        balancer.await_answer("door.sock")
     except OperationFailed as error:
         failure = OperationFailed("the doors did not open", f"{error.seen}\n{engine.logs(CONTAINER)}".strip())
         if not found:

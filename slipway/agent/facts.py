@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from typing import Any
 
-from . import door, engine, reap, router
+from . import balancer, door, engine, reap, router
 from .data import backup
 from .data.container import TASK
 from .lease import Lease
@@ -49,7 +49,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
 
 def _router(home: StackHome) -> dict[str, Any]:
     """Return what the router does; where it does not answer, `weights` are those that it will load."""
-    alive = router.answers()
+    alive = balancer.answers()
     rows = [r for r in (router.servers() if alive else router.configured()) if r["stack"] == home.stack]
     releases = sorted({r["release"] for r in rows})
     return {

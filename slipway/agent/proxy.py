@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from . import door, engine, router
+from . import balancer, door, engine, router
 from .failure import OperationFailed
 
 CONTAINER = "slipway-proxy"
@@ -45,7 +45,7 @@ def _start(found: dict[str, Any]) -> None:
         connect(stack["stack"])
     if not found["State"]["Running"]:
         engine.api("POST", f"/containers/{CONTAINER}/start")
-        router.await_answer()
+        balancer.await_answer()
 
 
 def settle() -> None:
@@ -54,7 +54,7 @@ def settle() -> None:
     if not _inspect(_BEFORE):
         return
     now = _inspect(CONTAINER)
-    if now and now["State"]["Running"] and router.answers():
+    if now and now["State"]["Running"] and balancer.answers():
         engine.api("DELETE", f"/containers/{_BEFORE}", force="true")
         return
     _back()
@@ -64,7 +64,7 @@ def _back() -> None:
     engine.api("DELETE", f"/containers/{CONTAINER}", force="true")
     engine.api("POST", f"/containers/{_BEFORE}/rename", name=CONTAINER)
     engine.api("POST", f"/containers/{CONTAINER}/start")
-    router.await_answer()
+    balancer.await_answer()
 
 
 CRITICAL = threading.Lock()
@@ -75,7 +75,7 @@ def _make(image: str, ports: list[int], before: dict[str, Any] | None) -> None:
     """Make the container beside the one there is, then let it take over; where it can't, that one goes on."""
     door.refuse_low(ports)
     router.write_config(router.all_wanted())
-    router.create(_NEXT, image, "haproxy.cfg", "master.sock")
+    balancer.create(_NEXT, image, "haproxy.cfg", "master.sock")
     for stack in router.all_wanted():
         connect(stack["stack"], _NEXT)
     with CRITICAL:
@@ -92,7 +92,7 @@ def _take_over(before: dict[str, Any] | None) -> None:
     engine.api("POST", f"/containers/{_NEXT}/rename", name=CONTAINER)
     try:
         engine.api("POST", f"/containers/{CONTAINER}/start")
-        router.await_answer()
+        balancer.await_answer()
     except OperationFailed as error:
         failure = OperationFailed("the router did not start", f"{error.seen}\n{engine.logs(CONTAINER)}".strip())
         if before:

@@ -66,6 +66,7 @@ def _look(home: StackHome) -> bool:
             start.end_overdue(home, release)
             if release not in live and _may_stop(home, release, policy):
                 home.note(release, stopped_at=home.meta(release).get("stopped_at") or now())
+                router.retire(home.stack, release)
                 start.tell_to_end(home, release)
         _prune(home, policy, live)
         return any(home.meta(r).get("stopped_at") and _runs(home, r) for r in home.known())
@@ -129,6 +130,7 @@ def stop(home: StackHome, release: str, *, cut: bool = False) -> None:
     if release in router.sends_to(home.stack):
         raise OperationFailed(f"release {release} serves traffic and was not stopped")
     home.note(release, stopped_at=now())
+    router.retire(home.stack, release)
     services = home.meta(release).get("services", {})
 
     def one(container: dict[str, Any]) -> None:

@@ -106,29 +106,30 @@ def _volumes(home: StackHome) -> dict[str, str]:
 def _up(context: Context, home: StackHome, release: str, services: list[Result], recreate: bool = False) -> Result:
     """Start services with little of the processor until they are healthy, or take long."""
     start.bring_up(home, release, services, recreate=recreate)
+    names = [s["name"] for s in services]
     patience = time.monotonic() + min(s["start_within"] for s in services) / 4
 
     def look() -> list[Result]:
         nonlocal patience
-        found = engine.of_release(home.stack, release)
+        found = engine.of_release(home.stack, release, *names)
         if time.monotonic() > patience:
             patience = math.inf
             weight.usual(found)
         return found
 
     healthy = gate.await_healthy(look, services, context.progress)
-    weight.usual(engine.of_release(home.stack, release))
+    weight.usual(engine.of_release(home.stack, release, *names))
     return {"healthy_after": healthy}
 
 
 @operation("release.watch")
 def _watch(context: Context, home: StackHome, release: str, services: list[Result], seconds: float) -> Result:
     """Watch a release for a while after the switch: it must stay as healthy as the gate found it."""
-    until, restarts = time.monotonic() + seconds, dict[str, int]()
+    until, restarts, names = time.monotonic() + seconds, dict[str, int](), {s["name"] for s in services}
     while (left := until - time.monotonic()) > 0:
         context.progress(f"{left:.0f} s left")
         impatient = [{**s, "start_within": 3.0} for s in services]
-        gate.await_healthy(lambda: engine.of_release(home.stack, release), impatient, lambda _: None, restarts)
+        gate.await_healthy(lambda: engine.of_release(home.stack, release, *names), impatient, lambda _: None, restarts)
         time.sleep(min(0.5, max(0.0, left)))
     return {}
 

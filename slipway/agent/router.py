@@ -8,77 +8,25 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from . import engine, haproxy
+from . import balancer, engine, haproxy
 from .failure import OperationFailed
-from .state import HOME, flock, read_json, write, write_json
+from .state import flock, read_json, write, write_json
 
-PROXY = HOME / "proxy"
-CONF = PROXY / "conf"
-RUN = PROXY / "run"
 Row = dict[str, Any]
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Hold the lock of the router: it is one for all stacks of this host, and their runs may coincide."""
-    PROXY.mkdir(parents=True, exist_ok=True)
-    with (PROXY / "lock").open("a") as file:
+    balancer.PROXY.mkdir(parents=True, exist_ok=True)
+    with (balancer.PROXY / "lock").open("a") as file:
         if not flock(file.fileno(), 60):
             raise OperationFailed("another stack's run has held the router of this host for a minute")
         yield
-
-
-def ask(command: str, name: str = "admin.sock", timeout: float = 5) -> str:
-    """Send one command to one of HAProxy's sockets and return its answer. Raise OperationFailed where it does not answer."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-            s.settimeout(timeout)
-            s.connect(str(RUN / name))
-            s.sendall(command.encode() + b"\n")
-            s.shutdown(socket.SHUT_WR)  # the master's socket waits for further commands otherwise
-            parts = []
-            while part := s.recv(65536):
-                parts.append(part)
-        return b"".join(parts).decode()
-    except OSError as error:
-        raise OperationFailed("the router does not answer", f"{RUN / name}: {error}") from error
-
-
-def create(name: str, image: str, config: str, master: str, *options: str) -> None:
-    """Make a container of HAProxy that has the router's folders, and no rights. Raise OperationFailed where it can't be made."""
-    argv = ["docker", "create", "--name", name, "--restart", "unless-stopped", "--read-only", "--cap-drop", "ALL"]
-    argv += ["--security-opt", "no-new-privileges", "--label", "slipway.role=router", "--pull", "never", *options]
-    argv += ["-v", f"{CONF}:/usr/local/etc/haproxy:ro", "-v", f"{RUN}:/run/haproxy", image]
-    argv += ["haproxy", "-S", f"/run/haproxy/{master},mode,666", "-f", f"/usr/local/etc/haproxy/{config}"]
-    code, _, err = engine.command(argv)
-    if code != 0:
-        raise OperationFailed(f"the container {name} could not be made", err)
-
-
-def await_answer(name: str = "admin.sock") -> None:
-    """Wait until an HAProxy that was started answers at its socket. Raise OperationFailed where it does not within 5 s."""
-    for attempt in range(100):
-        try:
-            ask("show info", name)
-            return
-        except OperationFailed:
-            if attempt == 99:
-                raise
-            time.sleep(0.05)
-
-
-def answers() -> bool:
-    """Tell whether the router runs and answers."""
-    try:
-        ask("show info")
-        return True
-    except OperationFailed:
-        return False
 
 
 def servers(worker: str = "") -> list[Row]:
@@ -87,7 +35,7 @@ def servers(worker: str = "") -> list[Row]:
     Args:
         worker: pid of an old worker, which still ends its requests after a reload (default: the current one).
     """
-    answer = ask(f"@!{worker} show stat", "master.sock") if worker else ask("show stat -1 4 -1")
+    answer = balancer.ask(f"@!{worker} show stat", "master.sock") if worker else balancer.ask("show stat -1 4 -1")
     return [
         {
             **_names(r["pxname"], r["svname"]),
@@ -108,7 +56,7 @@ def _names(backend: str, server: str) -> Row:
 
 def configured() -> list[Row]:
     """Return the servers that the router's file has, and that a router which is started now would load, as up."""
-    path = CONF / "haproxy.cfg"
+    path = balancer.CONF / "haproxy.cfg"
     rows, backend = [], ""
     for line in path.read_text().splitlines() if path.exists() else []:
         words = line.split()
@@ -185,19 +133,39 @@ def open_requests(stack: str, release: str) -> int:
     return total
 
 
+def retire(stack: str, release: str) -> None:
+    """Have the router forget the servers of a release that is about to stop; one that gets requests is left alone.
+
+    They leave its file, so that one that starts looks up no names that nobody has: that can take seconds each. In the running
+    worker they stay, unchecked: Docker's DNS does not say that a container is gone, and checks would go on at its address, which
+    the next release's container may get. The kernel, asking for it in vain by then, would hold up that one's first requests.
+    """
+    with alone():
+        plan, rows = wanted(stack), [r for r in sending() if r["stack"] == stack and r["release"] == release]
+        if any(row["weight"] for row in rows):
+            return
+        if plan and any(r["id"] == release for r in plan["releases"]):
+            left = [r for r in plan["releases"] if r["id"] != release]
+            write_json(balancer.PROXY / "stacks" / f"{stack}.json", {**plan, "releases": left})
+            write_config(all_wanted())
+        watched = [row for row in rows if not row["status"].startswith("MAINT")]
+        for row in watched if balancer.answers() else []:
+            balancer.ask(f"set server {haproxy.backend_name(stack, row['service'])}/{row['name']} state maint")
+
+
 def _old_workers() -> list[str]:
-    answer = ask("show proc", "master.sock")
+    answer = balancer.ask("show proc", "master.sock")
     return re.findall(r"^(\d+)\s+worker", answer.partition("# old workers")[2], re.M)
 
 
 def _frontend_connections(worker: str) -> int:
-    rows = csv.DictReader(ask(f"@!{worker} show stat -1 1 -1", "master.sock").lstrip("# ").splitlines())
+    rows = csv.DictReader(balancer.ask(f"@!{worker} show stat -1 1 -1", "master.sock").lstrip("# ").splitlines())
     return sum(int(r["scur"] or 0) for r in rows if r.get("svname") == "FRONTEND")
 
 
 def wanted(stack: str) -> dict[str, Any] | None:
     """Return what a stack wanted of the router last (see `haproxy.render`), None where it never wanted anything."""
-    value = read_json(PROXY / "stacks" / f"{stack}.json")
+    value = read_json(balancer.PROXY / "stacks" / f"{stack}.json")
     return value if isinstance(value, dict) else None
 
 
@@ -206,7 +174,7 @@ def all_wanted() -> list[dict[str, Any]]:
 
     A run that was killed may have written what it never got to tell the router: no other stack's run may do that for it.
     """
-    stacks = [v for p in sorted((PROXY / "stacks").glob("*.json")) if (v := read_json(p))]
+    stacks = [v for p in sorted((balancer.PROXY / "stacks").glob("*.json")) if (v := read_json(p))]
     return [_as_it_is(stack, [r for r in sending() if r["stack"] == stack["stack"]]) for stack in stacks]
 
 
@@ -224,9 +192,9 @@ def _as_it_is(plan: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
 def write_config(stacks: list[dict[str, Any]]) -> None:
     """Write haproxy.cfg for these stacks."""
     # The official image reads it as user 99: readable for all, inside a folder that only the deploy user enters.
-    CONF.mkdir(parents=True, exist_ok=True)
-    CONF.chmod(0o755)
-    write(CONF / "haproxy.cfg", haproxy.render(stacks), 0o644)
+    balancer.CONF.mkdir(parents=True, exist_ok=True)
+    balancer.CONF.chmod(0o755)
+    write(balancer.CONF / "haproxy.cfg", haproxy.render(stacks), 0o644)
 
 
 def apply(plan: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -240,13 +208,13 @@ def apply(plan: dict[str, Any]) -> dict[str, dict[str, float]]:
         OperationFailed: HAProxy refuses the configuration (the old one stays), or does not answer.
     """
     with alone():
-        path = PROXY / "stacks" / f"{plan['stack']}.json"
+        path = balancer.PROXY / "stacks" / f"{plan['stack']}.json"
         before, others = wanted(plan["stack"]), [s for s in all_wanted() if s["stack"] != plan["stack"]]
         write_json(path, plan)
         write_config([*others, plan])
         try:
             if before is None or _shape(before) != _shape(plan) or not _knows(plan) or _older_than_its_servers(plan):
-                _reload()
+                balancer.reload("HAProxy refused the new configuration; the old one goes on")
         except OperationFailed:
             if before is None:
                 path.unlink()
@@ -258,16 +226,10 @@ def apply(plan: dict[str, Any]) -> dict[str, dict[str, float]]:
         return shares(plan["stack"])
 
 
-def _reload() -> None:
-    answer = ask("reload", "master.sock", timeout=20)
-    if "Success=1" not in answer:
-        raise OperationFailed("HAProxy refused the new configuration; the old one goes on", answer)
-
-
 def _set_weights(plan: dict[str, Any]) -> None:
     # What takes requests first: a backend whose servers all have weight 0, for however short a time, answers 503.
     for (service, server), weight in sorted(_weights(plan).items(), key=lambda w: -w[1]):
-        ask(f"set weight {haproxy.backend_name(plan['stack'], service)}/{server} {weight}")
+        balancer.ask(f"set weight {haproxy.backend_name(plan['stack'], service)}/{server} {weight}")
 
 
 def _weights(plan: dict[str, Any]) -> dict[tuple[str, str], int]:
@@ -301,7 +263,7 @@ def _older_than_its_servers(plan: dict[str, Any]) -> bool:
 
     It may have another one now; the worker would send requests to nobody until its checks and Docker's DNS tell.
     """
-    uptime = re.search(r"^Uptime_sec: (\d+)$", ask("show info"), re.M)
+    uptime = re.search(r"^Uptime_sec: (\d+)$", balancer.ask("show info"), re.M)
     worker = time.time() - float(uptime[1]) - 1 if uptime else 0.0  # whole seconds, rounded down
     serving = {
         name

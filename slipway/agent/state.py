@@ -115,8 +115,10 @@ class StackHome:
         return read_json(self.release(release) / "release.json") or {}
 
     def note(self, release: str, **facts: Any) -> None:
-        """Record facts of a release, over what is recorded."""
-        write_json(self.release(release) / "release.json", {**self.meta(release), **facts})
+        """Record facts of a release, over what is recorded; nothing is written where all of it is known."""
+        known = self.meta(release)
+        if not known or {**known, **facts} != known:
+            write_json(self.release(release) / "release.json", {**known, **facts})
 
     def known(self) -> list[str]:
         """Return the ids of the releases that have a folder."""

@@ -22,31 +22,37 @@ _MOST_TASKS = 200
 
 
 def every_boundary(arena: Arena, tally: Tally, every: int, raw: dict[str, Any]) -> list[Row]:
-    """Kill each verb at each boundary (each `every`th), go on in turns, and look."""
-    made: list[Kill] = []
-    undisturbed: list[float] = []
-    known = {}
+    """Kill each verb at each boundary (each `every`th), go on in turns, and look. `raw`: those that were killed at before."""
+    made, undisturbed = _known(raw, "kills"), raw.setdefault("undisturbed", [])
+    numbers: dict[str, list[int]] = raw.setdefault("numbers", {})
+    wanted = 0
     for verb in VERBS:
         with arena.checkout.changed():
-            before, known[verb] = arena.rest(), kills.boundaries(arena, verb)
-            turns = kills.in_turns(0)
+            before, count = arena.rest(), len(kills.boundaries(arena, verb))
+            wanted += len(range(1, count + 1, every))
+            done = numbers.setdefault(verb, [])
             with tally.clients(arena) as clients:
-                for number in range(1, len(known[verb]) + 1, every):
+                for number in sorted(set(range(1, count + 1, every)) - set(done)):
                     if tally.over():
                         break
-                    made.append(_safely(kills.kill_at, arena, verb, number, next(turns), clients, before))
-                if verb == "deploy":
-                    undisturbed = [arena.deploy("--version", arena.another()).ok().seconds for _ in range(7)]
-    raw["kills"] = [vars(k) for k in made]
-    raw["undisturbed"] = undisturbed
-    counts = {verb: sum(k.verb == verb for k in made) for verb in VERBS}
-    wanted = sum(-(-len(seen) // every) for seen in known.values())
-    row = _row("kills at operation boundaries after which something was not as it should be", made, str(counts))
+                    then = kills.NEXT[len(done) % len(kills.NEXT)]
+                    made.append(_safely(kills.kill_at, arena, verb, number, then, clients, before))
+                    done.append(number)
+                    raw["kills"].append(vars(made[-1]))
+                    if verb == "deploy" and len(done) % 5 == 0:  # in turns with the others, so under the same load
+                        undisturbed.append(arena.deploy("--version", arena.another()).ok().seconds)
+    raw["missing"] = wanted - len(made)
+    counts = ", ".join(f"{len(done)} of {verb}" for verb, done in numbers.items())
     return [
-        row,
-        Row("of these boundaries, not come to", wanted - len(made), "", 0, 0, f"{wanted} in all"),
+        _row("kills at operation boundaries after which something was not as it should be", made, f"({counts})"),
+        Row("of these boundaries, not come to", raw["missing"], "", 0, 0, f"{wanted} in all"),
         *_next(made, undisturbed),
     ]
+
+
+def _known(raw: dict[str, Any], name: str) -> list[Kill]:
+    """Return the kills that an earlier piece made."""
+    return [Kill(**value) for value in raw.setdefault(name, [])]
 
 
 def _safely(kill: Callable[..., Kill], arena: Arena, verb: str, where: float, then: str, *more: Any) -> Kill:
@@ -67,48 +73,54 @@ def _row(what: str, made: list[Kill], detail: str) -> Row:
 
 
 def _next(made: list[Kill], undisturbed: list[float]) -> list[Row]:
-    after = [k.seconds for k in made if k.verb == "deploy" and k.then in ("same", "another") and not k.problems]
+    # The same version again may be live already, and then there is nothing to do: that would flatter.
+    after = [k.seconds for k in made if k.verb == "deploy" and k.then == "another" and not k.problems]
     if not after or not undisturbed:
         return []
     usual = median(undisturbed)
-    detail = f"median of {len(after)}, worst {max(after):.1f} s; undisturbed {usual:.2f} s, under the same load"
+    detail = (
+        f"of another version; median of {len(after)}, worst {max(after):.1f} s; undisturbed {usual:.2f} s, in turns"
+    )
     return [Row("next deploy after a SIGKILL", median(after), "s", 1.3 * usual + 2, 1.1 * usual, detail)]
 
 
 def random_instants(arena: Arena, tally: Tally, count: int, seed: int, raw: dict[str, Any]) -> list[Row]:
-    """Kill deploys, rollbacks and accessory.apply at random instants."""
-    chance, turns, made = random.Random(seed), kills.in_turns(seed), []
+    """Kill deploys, rollbacks and accessory.apply at random instants. `raw`: the kills that were made before."""
+    made = _known(raw, "kills")
     longest = {"deploy": 4.0, "rollback": 2.5, "accessory.apply": 2.5}
     with arena.checkout.changed():
         before = arena.rest()
         with tally.clients(arena) as clients:
-            for _ in range(count):
-                if tally.over():
-                    break
+            while len(made) < count and not tally.over():
+                chance = random.Random(f"{seed}-{len(made)}")
                 verb = chance.choice(("deploy", "deploy", "rollback", "accessory.apply"))
-                after = chance.uniform(0.2, longest[verb])
-                made.append(_safely(kills.kill_after, arena, verb, after, next(turns), clients, before))
-    raw["instants"] = [vars(k) for k in made]
-    return [_row("kills at random instants after which something was not as it should be", made, f"(seed {seed})")]
+                after, then = chance.uniform(0.2, longest[verb]), kills.NEXT[len(made) % len(kills.NEXT)]
+                made.append(_safely(kills.kill_after, arena, verb, after, then, clients, before))
+                raw["kills"].append(vars(made[-1]))
+    raw["missing"] = count - len(made)
+    return [_row("kills at random instants after which something was not as it should be", made, _of(count, seed))]
 
 
 def two_hosts(tally: Tally, count: int, seed: int, raw: dict[str, Any]) -> list[Row]:
     """Kill deploys and rollbacks to two hosts, at boundaries by chance: one host may be ahead of the other then."""
-    chance, turns, made = random.Random(seed), kills.in_turns(seed), []
+    made = _known(raw, "kills")
     with arenas.ready(hosts=2) as pair:
         before = pair.rest()
         known = {verb: len(kills.boundaries(pair, verb)) for verb in ("deploy", "rollback")}
         with tally.clients(pair) as clients:
-            for _ in range(count):
-                if tally.over():
-                    break
+            while len(made) < count and not tally.over():
+                chance = random.Random(f"{seed}-{len(made)}")
                 verb = chance.choice(tuple(known))
-                number = chance.randint(1, known[verb])
-                made.append(_safely(kills.kill_at, pair, verb, number, next(turns), clients, before))
-    raw["two_hosts"] = [vars(k) for k in made]
-    return [
-        _row("kills of deployers to two hosts after which something was not as it should be", made, f"(seed {seed})")
-    ]
+                number, then = chance.randint(1, known[verb]), kills.NEXT[len(made) % len(kills.NEXT)]
+                made.append(_safely(kills.kill_at, pair, verb, number, then, clients, before))
+                raw["kills"].append(vars(made[-1]))
+    raw["missing"] = count - len(made)
+    what = "kills of deployers to two hosts after which something was not as it should be"
+    return [_row(what, made, _of(count, seed))]
+
+
+def _of(count: int, seed: int) -> str:
+    return f"of {count} (seed {seed})"
 
 
 def first_provisioning(arena: Arena, tally: Tally, raw: dict[str, Any]) -> list[Row]:
@@ -131,7 +143,7 @@ def first_provisioning(arena: Arena, tally: Tally, raw: dict[str, Any]) -> list[
         deployed = checkout.inv("deploy", "--env", env)
         checkout.inv("lab.down", "--env", env)
     wrong = [codes[-1] != 0, again.code != 0, "nothing changed" not in again.out, deployed.code != 0]
-    raw["first_provisioning"] = {"kills": number - 1, "codes": codes, "again": again.text, "deploy": deployed.text}
+    raw.update(kills=number - 1, codes=codes, again=again.text, deploy=deployed.text)
     say(f"first provisioning: {number - 1} kills, then {again.out} {deployed.out}")
     detail = f"killed {number - 1} times, at the end of each task"
     return [Row("first provisioning, killed all along: what was not as it should be", sum(wrong), "", 0, 0, detail)]

@@ -28,7 +28,7 @@ def of_a_deploy(arena: Arena, rounds: int, raw: dict[str, Any]) -> list[Row]:
         with _relay(arena):
             far.append(_time(arena))
         say(f"without {near[-1]:.2f} s, with 100 ms more {far[-1]:.2f} s")
-    raw["roundtrips"] = {"near": near, "far": far}
+    raw.update(near=near, far=far)
     trips = (median(far) - median(near)) / _ADDED
     detail = f"{median(far):.2f} s through a relay that adds 100 ms, {median(near):.2f} s without; medians of {rounds}"
     return [Row("sequential round trips of a deploy, verification apart", round(trips, 1), "", 25, 15, detail)]

@@ -74,14 +74,18 @@ def markdown(document: dict[str, Any]) -> str:
     return "\n".join([head, "", *lines])
 
 
-def write(name: str, command: str, rows: Sequence[Row], raw: dict[str, Any]) -> Path:
-    """Write a result to `.slipway/bench/NAME.json`. Return the file."""
+def revision() -> str:
+    """Return this tree's revision."""
     argv = ["git", "rev-parse", "--short=10", "HEAD"]
-    revision = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def write(name: str, command: str, rows: Sequence[Row], raw: dict[str, Any], revisions: Sequence[str] = ()) -> Path:
+    """Write a result to `.slipway/bench/NAME.json`. Return the file. `revisions`: of its pieces (default: the tree's)."""
     document = {
         "command": command,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "revision": revision,
+        "revision": ", ".join(revisions) or revision(),
         "cores": os.cpu_count(),
         "rows": [{**asdict(row), "verdict": row.verdict} for row in rows],
         "raw": raw,

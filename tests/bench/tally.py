@@ -13,12 +13,11 @@ from typing import Any
 
 from tests.support import load
 from tests.support.checkout import Result
-from tests.support.faults import arena as arenas
 from tests.support.faults.arena import Arena
 
 LASTING = ("answer", "upload", "sse", "ws")
 
-LOAD = arenas.LOAD.replace("keep-alive=4x0.1", "keep-alive=4x0.02")
+LOAD = "keep-alive=4x0.02 new=20 answer=2 upload=2 sse=2x3 ws=2x3"
 """A million requests have to come together."""
 
 
@@ -33,6 +32,17 @@ class Tally:
     streams_cut: int = 0
     """How many of what lasts failed (3-second answers, uploads, streams, WebSockets), but for faults after which nothing serves."""
     reports: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, document: dict[str, Any], until: float) -> Tally:
+        """Return a tally that counts on from what `document` (see there) says; {}: from nothing."""
+        counters = {name: Counter(document.get(name, {})) for name in ("requests", "failed")}
+        more = {name: document[name] for name in ("excused", "streams_cut", "reports") if name in document}
+        return cls(until, **counters, **more)
+
+    def document(self) -> dict[str, Any]:
+        """Return this for a JSON file."""
+        return {name: value for name, value in vars(self).items() if name != "until"}
 
     def over(self) -> bool:
         """Tell whether the time for the whole benchmark is over."""

@@ -27,7 +27,7 @@ _DATABASE = """
 volumes:
   database:
 """
-LOAD = "keep-alive=4x0.1 new=20 answer=2 upload=2 sse=2x3 ws=2x3"
+LOAD = "keep-alive=2x0.1 new=5 answer=1 upload=1 sse=1x3 ws=1x3"
 """One of each kind of client, light enough that deploys go on as they would."""
 
 
@@ -76,9 +76,14 @@ class Arena(Site):
     def client(
         self, profile: str = LOAD, host: str = "app1", *, near: bool = False
     ) -> contextlib.AbstractContextManager[load.Client]:
-        """Return a client at a front door, for `with`. `near`: at the host's own address, not by way of 127.0.0.1."""
+        """Return a client at a front door, for `with`.
+
+        `near`: at the host's own address, not by way of 127.0.0.1; and ahead of all else on this machine, as from another one.
+        """
         address = {h["name"]: h["address"] for h in self.checkout.lab(self.env)["hosts"]}[host]
-        return load.running(f"http://{address}:{self.port}" if near else self.url(host), profile, load.PROBE)
+        return load.running(
+            f"http://{address}:{self.port}" if near else self.url(host), profile, load.PROBE, first=near
+        )
 
     def rest(self) -> dict[str, Census]:
         """Return what is on each host once it has tidied up."""

@@ -35,7 +35,8 @@ NEXT = ("same", "another", "rollback")
 DRIFT = (
     "systemctl disable --quiet --now slipway-reap.timer && chmod 0777 /var/lib/slipway/stacks &&"
     " sed -i s/^PasswordAuthentication.no/PasswordAuthentication\\ yes/ /etc/ssh/sshd_config.d/0-slipway.conf &&"
-    " nft add rule inet slipway input tcp dport 9999 accept && systemctl reload ssh"
+    " nft add rule inet slipway input tcp dport 9999 accept && systemctl reload ssh &&"
+    " systemctl set-property user.slice CPUWeight=100"
 )
 """What somebody changed on a host by hand, so that provisioning has something to do in several roles."""
 
@@ -93,9 +94,11 @@ def _run(arena: Arena, argv: Sequence[str], at: int) -> tuple[Result, list[str]]
         return done, Path(log.name).read_text().splitlines()
 
 
-def kill_at(arena: Arena, verb: str, number: int, then: str, clients: Clients, before: Before) -> Kill:
-    """Kill a verb at its boundary `number` (from 1 on), go on, and look."""
-    argv = prepare(arena, verb)
+def kill_at(
+    arena: Arena, verb: str, number: int, then: str, clients: Clients, before: Before, prepared: Sequence[str] = ()
+) -> Kill:
+    """Kill a verb at its boundary `number` (from 1 on), go on, and look. `prepared`: the command, where it has something to do."""
+    argv = list(prepared) or prepare(arena, verb)
     done, seen = _run(arena, argv, number)
     if (
         done.code != -9
@@ -105,6 +108,16 @@ def kill_at(arena: Arena, verb: str, number: int, then: str, clients: Clients, b
         done, seen = _run(arena, argv, number)
     kill = Kill(verb, f"{number}: {seen[-1] if seen else 'nothing'}", done.code == -9)
     return _go_on(arena, kill, argv, then, clients, before)
+
+
+def kill_in_turn(arena: Arena, verb: str, numbers: Sequence[int], then: str, clients: Clients, before: Before) -> Kill:
+    """Kill a verb, kill the run that goes on from there, and so on: each at a further boundary. Then go on to the end, and look."""
+    argv = prepare(arena, verb)
+    seen = [_run(arena, argv, number) for number in numbers[:-1]]
+    kill = kill_at(arena, verb, numbers[-1], then, clients, before, prepared=argv)
+    kill.killed = kill.killed and all(done.code == -9 for done, _ in seen)
+    kill.where = "; ".join([*(f"{n}: {words[-1]}" for n, (_, words) in zip(numbers, seen, strict=False)), kill.where])
+    return kill
 
 
 def kill_after(arena: Arena, verb: str, seconds: float, then: str, clients: Clients, before: Before) -> Kill:

@@ -104,13 +104,13 @@ class Clients:
 
     async def _one_new(self, kind: Kind, due: float) -> None:
         # From the moment it was due, not sent: else a client that waits would hide what the others would have seen.
-        wire = None
+        wire, late = None, time.monotonic() - due
         try:
             async with asyncio.timeout(PATIENCE):
                 wire = await Wire.open(self.host, self.port)
                 await wire.send(self._once)
                 head = await self._answer(wire, self.target.expect)
-            self.samples.answered(kind.name, due, time.monotonic() - due, head.release)
+            self.samples.answered(kind.name, due, time.monotonic() - due, head.release, late)
         except (Broken, TimeoutError) as error:
             self._failed(kind, due, error)
         finally:

@@ -1,4 +1,4 @@
-"""Every request of a run, 18 bytes each, and what becomes of them: counts, percentiles, a timeline."""
+"""Every request of a run, 20 bytes each, and what becomes of them: counts, percentiles, a timeline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ EVERY = 0.1
 """Seconds of one step of the timeline."""
 _EXAMPLES = 3  # of each reason
 _GAP = 1.0  # seconds without a request that end a span
-_COLUMNS = ("begun", "d"), ("took", "f"), ("kind", "B"), ("release", "H"), ("ok", "B")
+_COLUMNS = ("begun", "d"), ("took", "f"), ("kind", "B"), ("release", "H"), ("ok", "B"), ("late", "f")
 _NAMES = tuple(KINDS)
 
 
 class Samples:
-    """When each request began (seconds since the run's start), how long it took, who answered."""
+    """When each request began (seconds since the run's start), how long it took, who answered, how late the client itself was."""
 
     def __init__(self) -> None:
         self.started, self.clock = time.monotonic(), time.time()
@@ -30,12 +30,15 @@ class Samples:
         self.failures: Counter[str] = Counter()
         self.examples: list[dict[str, Any]] = []
 
-    def answered(self, kind: str, begun: float, took: float, release: str) -> None:
-        """Record a request that was answered as it should be (`begun` on the monotonic clock, `took` in seconds)."""
+    def answered(self, kind: str, begun: float, took: float, release: str, late: float = 0.0) -> None:
+        """Record a request that was answered as it should be (`begun` on the monotonic clock, `took` in seconds).
+
+        `late`: seconds of `took` that passed before the client came to send it.
+        """
         if release not in self.answers:
             self.releases.append(release)
         self.answers[release] += 1
-        self._add(kind, begun, took, self.releases.index(release), 1)
+        self._add(kind, begun, took, self.releases.index(release), 1, late)
 
     def failed(self, kind: str, begun: float, took: float, reason: str, detail: str) -> None:
         """Record a request that failed."""
@@ -45,8 +48,8 @@ class Samples:
         self.failures[reason] += 1
         self._add(kind, begun, took, 0, 0)
 
-    def _add(self, kind: str, begun: float, took: float, release: int, ok: int) -> None:
-        row = (begun - self.started, took, _NAMES.index(kind), release, ok)
+    def _add(self, kind: str, begun: float, took: float, release: int, ok: int, late: float = 0.0) -> None:
+        row = (begun - self.started, took, _NAMES.index(kind), release, ok, late)
         for column, value in zip(self.columns.values(), row, strict=True):
             column.append(value)
 
@@ -75,6 +78,11 @@ class Samples:
         wanted = {_NAMES.index(k) for k in kinds or _NAMES if kinds or k not in LASTING}
         rows = zip(c["begun"], c["took"], c["kind"], c["ok"], strict=True)
         return sorted(took for begun, took, kind, ok in rows if ok and begin <= begun < end and kind in wanted)
+
+    def lateness(self, begin: float, end: float) -> list[float]:
+        """Return, sorted, how late (seconds) the client itself was with requests that were due in a stretch of time."""
+        c = self.columns
+        return sorted(late for begun, late in zip(c["begun"], c["late"], strict=True) if begin <= begun < end)
 
     def summary(self) -> dict[str, Any]:
         """Return the run as a JSON document (see `Report`)."""
@@ -122,7 +130,7 @@ class Samples:
         quick: list[list[float]] = [[] for _ in range(size)]
         shares: dict[int, list[int]] = defaultdict(lambda: [0] * size)
         lasting = {_NAMES.index(k) for k in LASTING}
-        for begun, took, kind, release, ok in zip(*c.values(), strict=True):
+        for begun, took, kind, release, ok, _ in zip(*c.values(), strict=True):
             at = max(0, int(begun / EVERY))
             requests[at] += 1
             if ok:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from slipway.agent import engine, reap, router, state
+from slipway.agent import balancer, engine, reap, router, state
 from slipway.agent.state import StackHome
 
 BROKEN_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
@@ -90,8 +90,8 @@ class Played:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackHome:
     for module in (state, reap):
         monkeypatch.setattr(module, "HOME", tmp_path)
-    monkeypatch.setattr(router, "PROXY", tmp_path / "proxy")
-    monkeypatch.setattr(router, "CONF", tmp_path / "proxy/conf")
+    monkeypatch.setattr(balancer, "PROXY", tmp_path / "proxy")
+    monkeypatch.setattr(balancer, "CONF", tmp_path / "proxy/conf")
     return StackHome("probe")
 
 
@@ -104,6 +104,7 @@ def played(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(router, "shares", lambda stack: {"web": {made.live: 100.0}} if made.live else {})
     monkeypatch.setattr(router, "sends_to", lambda stack: {made.live} if made.live else set())
     monkeypatch.setattr(router, "open_requests", lambda stack, release: made.open.get(release, 0))
+    monkeypatch.setattr(router, "retire", lambda stack, release: made.calls.append(("retire", release)))
     return made
 
 
@@ -134,10 +135,10 @@ def stats(monkeypatch: pytest.MonkeyPatch, home: StackHome) -> Callable[..., lis
                 return "Name: HAProxy\nUptime_sec: 100\n"
             return "Success=1" if command == "reload" else table(rows) if command.startswith("show stat") else ""
 
-        monkeypatch.setattr(router, "ask", ask)
+        monkeypatch.setattr(balancer, "ask", ask)
         monkeypatch.setattr(engine, "containers", lambda **labels: containers or [])
         if plan:
-            path = router.PROXY / "stacks/probe.json"
+            path = balancer.PROXY / "stacks/probe.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(plan))
         return asked

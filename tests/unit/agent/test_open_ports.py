@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slipway.agent import door, engine, haproxy, router
+from slipway.agent import balancer, door, engine, haproxy
 from slipway.agent.failure import OperationFailed
 from slipway.agent.state import StackHome
 
@@ -27,7 +27,7 @@ class Played:
 @pytest.fixture
 def played(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> Played:
     made = Played(8300)
-    monkeypatch.setattr(router, "ask", made.ask)
+    monkeypatch.setattr(balancer, "ask", made.ask)
     running: Any = {"State": {"Running": True}}
     monkeypatch.setattr(engine, "api", lambda method, path, **_: running)
     return made
@@ -41,7 +41,7 @@ def free() -> int:
 
 
 def config() -> str:
-    return (router.CONF / "door.cfg").read_text()
+    return (balancer.CONF / "door.cfg").read_text()
 
 
 def test_a_port_is_opened_beside_those_that_are_open(played: Played, free: int) -> None:
@@ -82,7 +82,7 @@ def test_doors_that_do_not_run_tell_what_they_will_open(
     def away(*_: Any, **__: Any) -> str:
         raise OperationFailed("the router does not answer")
 
-    monkeypatch.setattr(router, "ask", away)
+    monkeypatch.setattr(balancer, "ask", away)
     assert door.ports() == sorted([free, 8300])
 
 

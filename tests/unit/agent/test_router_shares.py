@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slipway.agent import router
+from slipway.agent import balancer, router
 from slipway.agent.failure import OperationFailed
 
 Play = Callable[..., list[str]]
@@ -69,7 +69,22 @@ def test_only_weights_need_no_reload_and_what_serves_comes_first(stats: Play) ->
         "set weight probe:web/old.1 0", "set weight probe:web/old.2 0",
     ]  # fmt: skip
     assert router.wanted("probe") == plan(0, 100)
-    assert "server new.1 n1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()
+    assert "server new.1 n1:8000 weight 100" in (balancer.PROXY / "conf/haproxy.cfg").read_text()
+
+
+def test_what_stops_is_neither_checked_nor_looked_up_any_more(stats: Play) -> None:
+    asked = stats(rows(0, 100), **plan(0, 100))
+    router.retire("probe", "new")  # gets requests: never
+    assert (router.wanted("probe"), [a for a in asked if "maint" in a]) == (plan(0, 100), [])
+    router.retire("probe", "old")
+    assert [a for a in asked if "maint" in a] == [
+        "set server probe:web/old.1 state maint", "set server probe:web/old.2 state maint",
+    ]  # fmt: skip
+    assert "reload" not in asked
+    config = (balancer.CONF / "haproxy.cfg").read_text()
+    assert ("server new.1" in config, "server old.1" in config) == (True, False)
+    router.apply(plan(100, 0))
+    assert "reload" in asked, "it comes back as new servers do"
 
 
 def test_a_server_that_was_down_is_looked_up_anew(stats: Play) -> None:
@@ -108,21 +123,21 @@ def test_new_servers_need_a_reload(stats: Play) -> None:
 
 def test_a_refused_configuration_changes_nothing(stats: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     stats([], **plan(100, 0))
-    answers = router.ask
+    answers = balancer.ask
     monkeypatch.setattr(
-        router, "ask", lambda c, *a, **k: "Success=0\nline 42" if c == "reload" else answers(c, *a, **k)
+        balancer, "ask", lambda c, *a, **k: "Success=0\nline 42" if c == "reload" else answers(c, *a, **k)
     )
     with pytest.raises(OperationFailed, match="the old one goes on") as caught:
         router.apply(plan(0, 100))
     assert "line 42" in caught.value.seen
     assert router.wanted("probe") == plan(100, 0)
-    assert "server old.1 o1:8000 weight 100" in (router.PROXY / "conf/haproxy.cfg").read_text()
+    assert "server old.1 o1:8000 weight 100" in (balancer.PROXY / "conf/haproxy.cfg").read_text()
 
 
 def test_a_reload_that_was_refused_first_leaves_nothing(stats: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     stats([])
-    answers = router.ask
-    monkeypatch.setattr(router, "ask", lambda c, *a, **k: "Success=0" if c == "reload" else answers(c, *a, **k))
+    answers = balancer.ask
+    monkeypatch.setattr(balancer, "ask", lambda c, *a, **k: "Success=0" if c == "reload" else answers(c, *a, **k))
     with pytest.raises(OperationFailed):
         router.apply(plan(0, 100))
     assert router.wanted("probe") is None
@@ -149,6 +164,6 @@ def test_without_a_router_its_file_says_who_will_get_them(stats: Play, monkeypat
     def silent(*_: Any, **__: Any) -> str:
         raise OperationFailed("the router does not answer")
 
-    monkeypatch.setattr(router, "ask", silent)
+    monkeypatch.setattr(balancer, "ask", silent)
     assert router.sends_to("probe") == {"new"}
     assert router.sends_to("other") == set()

@@ -47,6 +47,17 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert state.read_json(tmp_path / "half") is None
 
 
+def test_what_is_noted_already_is_not_written_again(home: StackHome) -> None:
+    """The timer notes each minute, on a disk that may be full."""
+    home.note("r1", verified=True)
+    path = home.release("r1") / "release.json"
+    before = path.stat().st_ino
+    home.note("r1", verified=True)
+    assert path.stat().st_ino == before
+    home.note("r1", stopped_at="now")
+    assert (home.meta("r1"), path.stat().st_ino == before) == ({"verified": True, "stopped_at": "now"}, False)
+
+
 def test_the_fence_only_rises(home: StackHome) -> None:
     home.raise_fence(3)
     home.raise_fence(3)

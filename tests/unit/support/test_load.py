@@ -165,6 +165,8 @@ def test_latency_counts_from_when_it_was_due(serve: Callable[[Answer], str]) -> 
     new = client.report.document["kinds"]["new"]
     assert new["p90_ms"] > 450
     assert new["p50_ms"] < 450
+    assert client.report.samples
+    assert client.report.samples.lateness(0, 60)[-1] < 0.45, "the client itself was not late"
 
 
 def test_when_releases_answered(serve: Callable[[Answer], str]) -> None:

@@ -125,6 +125,12 @@ def test_containers_survive_the_engine(server: Server) -> None:
     assert server.engine.get("LiveRestoreEnabled") is True, "live-restore is off"
 
 
+@pytest.mark.parametrize(("unit", "most"), [("docker.service", 50), ("containerd.service", 50), ("user.slice", 20)])
+def test_what_serves_comes_first(server: Server, unit: str, most: int) -> None:
+    weight = server.units.get(unit, {}).get("CPUWeight", "")
+    assert weight.isdigit() and int(weight) <= most, f"{unit} has CPUWeight {weight or 'unknown'}; containers have 100"
+
+
 def test_container_logs_end(server: Server) -> None:
     options = server.daemon.get("log-opts", {})
     assert server.engine.get("LoggingDriver") == "json-file", f"log driver {server.engine.get('LoggingDriver')}"

@@ -12,6 +12,7 @@ ASKED = json.loads(sys.argv[1])
 UNITS = [
     "docker.service",
     "containerd.service",
+    "user.slice",
     "slipway-firewall.service",
     "slipway-reap.timer",
     "slipway-reap.service",
@@ -113,7 +114,9 @@ def group_name(gid):
 
 
 def units():
-    text = out("systemctl", "show", "--property=Id,LoadState,ActiveState,SubState,UnitFileState,Result", *UNITS)
+    text = out(
+        "systemctl", "show", "--property=Id,LoadState,ActiveState,SubState,UnitFileState,Result,CPUWeight", *UNITS
+    )
     blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in text.strip().split("\n\n")]
     return {block["Id"]: block for block in blocks if "Id" in block}
 
