@@ -37,6 +37,11 @@ CACHE = "slipway-restic-cache"
 _PRELUDE = f"""
 for f in {SECRETS}/env.*; do [ -e "$f" ] && export "${{f##*/env.}}=$(cat "$f")"; done
 """
+# `docker run` takes one network.
+_CONNECTED = """
+network=$1; name=$2; shift 2
+"$@" > /dev/null && docker network connect "$network" "$name" && exec docker start --attach --interactive "$name"
+"""
 _TOLD = 200
 """Lines of standard error that are kept."""
 
@@ -61,6 +66,7 @@ class Job:
         document: what the stack keeps.
         image: its image (default: restic's).
         network: as `docker run --network` (default: none for a repository that is a path, else the engine's own).
+        second: one more network, by name.
         mounts: more of `docker run --volume`.
         variables: environment variables; no secrets.
         capabilities: more than reading all files.
@@ -72,6 +78,7 @@ class Job:
     document: keep.Document
     image: str = ""
     network: str = ""
+    second: str = ""
     mounts: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
@@ -96,16 +103,12 @@ class Job:
         """Return the command that runs a shell script in it, with words as its arguments."""
         made = self.document
         local = keep.is_local(made.repository)
-        argv = [
-            "docker",
-            "run",
-            "--rm",
-            "-i",
-            "--name",
-            self.container,
-            "--hostname",
-            hostname or hostname_of(self.run),
-        ]
+        argv = (
+            ["sh", "-c", _CONNECTED, "sh", self.second, self.container, "docker", "create"]
+            if self.second
+            else ["docker", "run"]
+        )
+        argv += ["--rm", "-i", "--name", self.container, "--hostname", hostname or hostname_of(self.run)]
         if self.network.startswith("container:"):
             del argv[-2:]  # it has that one's
         argv += ["--init"] if init else []
