@@ -61,7 +61,7 @@ class Repository:
 
     def job(self, name: str, **more: Any) -> Job:
         """Return a throw-away container of this run with the repository in it (see `Job`)."""
-        return Job(self.home, self.run_name, f"{name}-{next(self._jobs)}", self.document, **more)
+        return Job(self.home, self.run_name, f"{name}-{next(self._jobs)}", self.document, tell=self.tell, **more)
 
     def restic(self, name: str, *words: str, stdin: str | None = None, line: Any = None, **more: Any) -> Done:
         """Run one command of restic in a container of its own image. Return how it ended."""
@@ -125,10 +125,13 @@ class Repository:
 
     def _list(self) -> Done:
         job = self.job("list")
-        # restic itself would go on for a quarter of an hour with a storage that does not answer.
-        asked = f"timeout {ANSWERS_WITHIN} {job.restic} cat config > /dev/null || exit $?\n"
-        asked = "" if keep.is_local(self.document.repository) else asked
-        return job.do(f"{asked}exec {job.restic} snapshots --json --no-lock --tag {snapshots.MARK}")
+        return job.do(f"{self.asked(job)}exec {job.restic} snapshots --json --no-lock --tag {snapshots.MARK}")
+
+    def asked(self, job: Job) -> str:
+        """Return the shell's words that end a script where the storage does not answer: restic itself would go on for long."""
+        if keep.is_local(self.document.repository):
+            return ""
+        return f"timeout {ANSWERS_WITHIN} {job.restic} cat config > /dev/null || exit $?\n"
 
     def sets(self) -> tuple[list[SnapshotSet], list[str]]:
         """Return the stack's whole sets, oldest first, and the ids of snapshots that belong to none (half ones).

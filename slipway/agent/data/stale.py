@@ -50,5 +50,7 @@ def unlock(repository: Repository) -> list[str]:
 def _locks(repository: Repository) -> list[str]:
     """Return the host names in the repository's locks."""
     job = repository.job("locks")
-    done = repository.check("locks could not be listed", job.do(_LOCKS.format(restic=job.restic)))
+    done = repository.check(
+        "locks could not be listed", job.do(repository.asked(job) + _LOCKS.format(restic=job.restic))
+    )
     return sorted({str(json.loads(line)["hostname"]) for line in done.out.splitlines() if line.strip()})
