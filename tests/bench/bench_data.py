@@ -41,6 +41,8 @@ def main() -> int:
         if arguments.part in ("all", "random"):
             rows.append(wrecking.databases(site, 2 * count, raw))
             books.fill(site)
+        if arguments.part in ("all", "fineasy"):
+            rows.append(wrecking.fineasy(site, raw))
         if arguments.part in ("all", "figures"):
             rows += _backups(site, arguments.megabytes, raw)
             rows += _restores(site, raw)
@@ -62,7 +64,7 @@ def _ready() -> Iterator[Site]:
     try:
         stacks.add_books(checkout)
         stacks.add_library(checkout)
-        listed = "[{name: books, port: 8397}, {name: library, port: 8396}]"
+        listed = "[{name: books, port: 8397}, {name: library, port: 8396}, {name: fineasy, port: 8398}]"
         stacks.environment(checkout, _ENV, listed, backup=f"{{repository: {wrecking.REPOSITORY}}}")
         checkout.commit("a stack that keeps data")
         site = Site(checkout, _ENV, "books", 8397)
@@ -178,7 +180,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.bench_data", description="backups and restores, measured"
     )
-    parser.add_argument("--part", choices=("all", "figures", "kills", "random"), default="all", help="only these rows")
+    parser.add_argument(
+        "--part", choices=("all", "figures", "kills", "random", "fineasy"), default="all", help="only these rows"
+    )
     parser.add_argument(
         "--megabytes", type=int, default=1000, help="of rows, and as many of files (what is documented: 1000)"
     )

@@ -156,3 +156,25 @@ def databases(site: Site, count: int, raw: dict[str, Any]) -> Row:
     raw["random databases"] = {"seed": chosen, "tables": tables, "wrong": wrong}
     detail = f"of {len(tables)}, with {sum(tables)} tables; seed {chosen}"
     return Row("random databases that did not come back as they were", len(wrong), "", 0, 0, detail)
+
+
+def fineasy(site: Site, raw: dict[str, Any]) -> Row:
+    """Deploy the stack `fineasy`, back it up, drill, wreck its database and restore; count what went wrong."""
+    found = Site(site.checkout, site.env, "fineasy", 8398)
+    found.deploy().ok()
+    ask = ["docker", "exec", "fineasy-accessories-postgres-1", "sh", "-c"]
+    dump = 'pg_dump -U "$POSTGRES_USER" "$POSTGRES_DB" | grep -v restrict | sort | sha256sum'
+    before = found.on(*ask, dump)
+    made = found.inv("backup", "--format", "json").ok().json()["set"]
+    drill = found.inv("backup.drill", "--format", "json").json()
+    found.on(*ask, 'psql -qU "$POSTGRES_USER" "$POSTGRES_DB" -c "DROP SCHEMA public CASCADE" -c "CREATE SCHEMA public"')
+    restored = found.inv("restore", "--yes", "--format", "json")
+    wrong = [] if drill["verdict"] == "good" else list(drill["findings"])
+    wrong += [] if restored.code == 0 else [restored.err]
+    wrong += [] if found.on(*ask, dump) == before else ["the database is not what it was"]
+    wrong += [] if found.status()["healthy"] else ["it does not serve"]
+    seconds = restored.json()["seconds"] if restored.code == 0 else 0.0
+    raw["fineasy"] = {"set": made, "drill": drill, "wrong": wrong, "restored": seconds}
+    asked = ", ".join(drill.get("asked") or {})
+    detail = f"drill {drill['rto_s']:.0f} s until {asked} could serve, restore {seconds:.0f} s; {wrong[:1] or ''}"
+    return Row("fineasy: what a drill and a restore got wrong", len(wrong), "", 0, 0, detail)

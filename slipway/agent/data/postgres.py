@@ -20,6 +20,7 @@ from ..state import StackHome
 from . import keep, own
 from .container import Job
 from .restic import Repository, Watch, host
+from .sqlwords import name
 
 PASSWORD = "/run/slipway-password"  # noqa: S105 - where a container finds it
 READ_PASSWORD = f'if [ -e {PASSWORD} ]; then PGPASSWORD="$(cat {PASSWORD})"; export PGPASSWORD; fi\n'
@@ -144,8 +145,8 @@ class Conversation:
     def connect(self, database: str) -> None:
         """Go on with another database of the same server. Raises OperationFailed where that is not possible."""
         value = database.replace("\\", "\\\\").replace("'", "\\'")
-        told = f"dbname='{value}'".replace("\\", "\\\\").replace("'", "\\'")
-        self._say(f"\\connect -reuse-previous=on '{told}'\n")
+        told = name(f"dbname='{value}'")  # psql takes a name's quotes around it, whatever is in it
+        self._say(f"\\connect -reuse-previous=on {told}\n")
         self._settle()
 
     def _hear(self) -> None:

@@ -201,6 +201,31 @@ def test_killed_while_it_prunes(kept: Site) -> None:
     assert data.restic(kept, "list", "locks", "--no-lock") == ""
 
 
+_SET_BACK = """
+import time
+from slipway.agent.data import container, retention
+at, do = time.gmtime(1577836800), container.Job.do
+time.gmtime = lambda *_: at
+container.Job.do = lambda job, script, *words, **more: do(
+    job, script.replace(" backup --json", " backup --json --time '2020-01-01 00:00:00'"), *words, **more
+)
+made = backup.take(repository, progress=lambda _: None)
+retention.prune(repository)
+print(made.id)
+"""
+
+
+def test_a_clock_that_was_set_back(kept: Site) -> None:
+    """To a host in 2020 the backup is years older than those before it: it is the newest all the same, and stays."""
+    before = data.listed(kept)
+    made = data.agent(kept, _SET_BACK)
+    assert made.startswith("20200101-")
+    after = data.listed(kept)
+    assert (after[0]["id"], after[0]["time"][:10]) == (made, "2020-01-01")
+    assert before[0]["id"] in {s["id"] for s in after}
+    assert made in kept.inv("restore", "--plan").ok().out, "it is the latest"
+
+
 def test_the_hosts_own_timer(kept: Site) -> None:
     """The same work, with nobody's machine up."""
     before = data.listed(kept)
