@@ -16,7 +16,8 @@ SELECT json_build_object(
  'limit', d.datconnlimit,
  'comment', pg_catalog.shobj_description(d.oid, 'pg_database'),
  'grants', CASE WHEN d.datacl IS NOT NULL THEN (
-   SELECT coalesce(json_agg(json_build_array(g.rolname, a.privilege_type, a.is_grantable) ORDER BY g.rolname, a.privilege_type), '[]')
+   SELECT coalesce(json_agg(json_build_array(g.rolname, a.privilege_type, a.is_grantable)
+                            ORDER BY g.rolname, a.privilege_type), '[]')
    FROM pg_catalog.aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee) END,
  'settings', (
    SELECT coalesce(json_agg(json_build_array(r.rolname, s.setconfig) ORDER BY r.rolname), '[]')
