@@ -21,8 +21,10 @@ def _advice(env: str, seen: str) -> str:  # noqa: PLR0911 - a table of cases
         return f"inv secrets.edit --env {env}: `backup: password` has to be the repository's"
     if "there is no room to restore" in seen or ("could not be restored" in seen and "no space left" in seen):
         return f"make room on the host's disk: inv storage.review --env {env} shows what uses it"
-    if "no space left" in seen:
+    if "no space left" in seen or "507" in seen:
         return f"make room where the repository is; inv backup.prune --env {env} frees what is kept no longer"
+    if "does not answer" in seen and "repository" in seen:
+        return "see that its storage runs, and that the host reaches it"
     if "does not run" in seen:
         return f"inv status --env {env}; inv accessory.apply --env {env} starts it"
     if "much smaller" in seen:

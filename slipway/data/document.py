@@ -37,6 +37,11 @@ def operation(
     assert backup  # noqa: S101 - the caller looked
     files = {"password": secrets["password"]}
     files |= {f"env.{variable}": secrets[name] for variable, name in backup.environment.items()}
+    if secrets.get("ssh_key"):  # the servers of copies have to be known, as hosts have
+        files |= {
+            "ssh_key": secrets["ssh_key"].strip() + "\n",
+            "ssh_known_hosts": configuration.get("envs/known_hosts", ""),
+        }
     files |= {f"database-{k.password}": stack_secrets[k.password] for k in stack.kept if k.host and k.password}
     document = {
         "env": env.name,

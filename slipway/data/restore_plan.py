@@ -19,17 +19,19 @@ LOAD, SAVE, PUT = "Load the backup beside what is there", "Save what is there", 
 
 
 def targets(stack: Stack) -> dict[str, list[dict[str, str]]]:
-    """Return where kept files go, by service: `path`, `volume`, `mount` of each path that is in a volume."""
+    """Return where kept files go, by service: `path`, `volume` (or folder of the host), `mount` of each path that is in one."""
     found: dict[str, list[dict[str, str]]] = {}
     for kept in stack.kept:
         if kept.kind != "files":
             continue
-        mounts = {m: name for name, m in backups.mounted(stack.service(kept.service).compose)}
+        section = stack.service(kept.service).compose
+        mounts = {m: f"slipway-{stack.name}-{name}" for name, m in backups.mounted(section)}
+        mounts |= {m: folder for folder, m in backups.bound(section)}
         for path in kept.paths:
             of = [m for m in mounts if f"{path}/".startswith(f"{m}/")]
             if of:
                 mount = max(of, key=len)
-                place = {"path": path, "volume": f"slipway-{stack.name}-{mounts[mount]}", "mount": mount}
+                place = {"path": path, "volume": mounts[mount], "mount": mount}
                 found.setdefault(kept.service, []).append(place)
     return found
 
@@ -45,7 +47,7 @@ def plan_restore(request: Request, chosen: Mapping[str, Any], only: Sequence[str
     """
     live = live_release(request.facts)
     stack, first = request.stack, request.first
-    volumes = sorted({t["volume"] for of in targets(stack).values() for t in of})
+    volumes = sorted({t["volume"] for of in targets(stack).values() for t in of if not t["volume"].startswith("/")})
     params = {"snapshot": chosen["set"]["id"], "only": list(only), "targets": targets(stack)}
     start = _start(request, live)
     begin = Operation(

@@ -84,6 +84,19 @@ def mounted(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 yield source, target.rstrip("/")
 
 
+def bound(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield folder of the host and path of each bind mount in the Compose section of a service."""
+    volumes = raw.get("volumes")
+    for item in volumes if isinstance(volumes, list) else ():
+        if isinstance(item, str) and item.count(":") in (1, 2) and item[0] == "/":
+            folder, path = item.split(":")[:2]
+            yield folder, path.rstrip("/")
+        elif isinstance(item, dict) and item.get("type") == "bind":
+            source, target = item.get("source"), item.get("target")
+            if isinstance(source, str) and isinstance(target, str):
+                yield source, target.rstrip("/")
+
+
 def of_service(service: Service) -> Iterator[Kept]:
     """Yield what is kept of a service, with defaults put in."""
     environment = service.compose.get("environment", {})

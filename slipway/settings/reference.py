@@ -68,6 +68,7 @@ registry:
 backup:
   password: <password of the backups; keep a copy elsewhere: without it nobody opens them>
   <name in backup.environment>: <value>
+  ssh_key: <private key, for `sftp:` copies; their servers stand in `envs/known_hosts`>
 ```
 
 The password of the vault is the first of these that is given: the variable `SLIPWAY_VAULT_PASSWORD`, the file named by

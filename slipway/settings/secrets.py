@@ -24,6 +24,8 @@ from slipway.settings.redact import Secret, hide
 from slipway.settings.yamlfile import YamlFile
 
 REGISTRY, BACKUP = "registry", "backup"
+SSH_KEY = "ssh_key"
+"""Name below `backup` of the private key that `sftp:` copies are made with."""
 """The vault's keys for the registry's password, and for those of backups; no stack may have these names."""
 
 REGISTRY_VARIABLE = "SLIPWAY_REGISTRY_PASSWORD"
@@ -102,7 +104,7 @@ def registry_password(env: Environment, *, at: Path | None = None) -> Secret | N
 
 
 def backup_secrets(env: Environment, *, at: Path | None = None) -> dict[str, Secret]:
-    """Return what opens the environment's backups: `password`, and a value for each name in `backup.environment`.
+    """Return what opens the environment's backups: `password`, a value for each name in `backup.environment`, a key for SFTP.
 
     A lab's password is made here if it is missing. Without backups there is nothing.
 
@@ -113,7 +115,8 @@ def backup_secrets(env: Environment, *, at: Path | None = None) -> dict[str, Sec
     if env.backup is None:
         return {}
     base = at or load.root()
-    names = ("password", *dict.fromkeys(env.backup.environment.values()))
+    keys = [SSH_KEY] if any(url.startswith("sftp:") for url in env.backup.copies) else []
+    names = ("password", *dict.fromkeys([*env.backup.environment.values(), *keys]))
     if _own(env):
         _fill(env, {BACKUP: ("password",)}, base)
     file, problems = _open(env, base, {f"{BACKUP}.{name}" for name in names})

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import random
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
-from tests.bench import table
+from tests.bench import table, wrecking
 from tests.bench.stage import say
 from tests.bench.table import Row
 from tests.support import books, stacks
 from tests.support import checkout as checkouts
-from tests.support.checkout import ROOT, Running
+from tests.support.checkout import ROOT
 from tests.support.site import Site
 
 _ENV = "bench"
@@ -32,13 +30,25 @@ _PAPERS = "$(docker volume inspect --format '{{.Mountpoint}}' slipway-books-pape
 def main() -> int:
     """Measure, print, write. Return the exit code."""
     arguments = _arguments()
+    count = 20 if arguments.long else 3
     raw: dict[str, Any] = {}
+    rows: list[Row] = []
     with _ready() as site:
-        rows = [_kills(site, 20 if arguments.long else 3, raw)]
-        rows += _backups(site, arguments.megabytes, raw)
-        rows += _restores(site, raw)
-        rows.append(_killed_restores(site, 20 if arguments.long else 3, raw))
+        if arguments.part in ("all", "kills"):
+            kinds = (wrecking.backups, wrecking.restores, wrecking.prunes)
+            rows += [kind(site, count, raw) for kind in kinds]
+            rows.append(wrecking.migrations(_library(site), count, raw))
+        if arguments.part in ("all", "random"):
+            rows.append(wrecking.databases(site, 2 * count, raw))
+            books.fill(site)
+        if arguments.part in ("all", "fineasy"):
+            rows.append(wrecking.fineasy(site, raw))
+        if arguments.part in ("all", "figures"):
+            rows += _backups(site, arguments.megabytes, raw)
+            rows += _restores(site, raw)
     command = "inv bench data" + (" --long" if arguments.long else "")
+    if arguments.part != "all":
+        rows, raw = table.merged("data", rows, raw)
     print(table.text(rows))
     print(f"\n{table.write('data', command, rows, raw)}")
     if arguments.document:
@@ -53,9 +63,9 @@ def _ready() -> Iterator[Site]:
     checkout = checkouts.make()
     try:
         stacks.add_books(checkout)
-        stacks.environment(
-            checkout, _ENV, "[{name: books, port: 8397}]", backup="{repository: /var/backups/slipway/ours}"
-        )
+        stacks.add_library(checkout)
+        listed = "[{name: books, port: 8397}, {name: library, port: 8396}, {name: fineasy, port: 8398}]"
+        stacks.environment(checkout, _ENV, listed, backup=f"{{repository: {wrecking.REPOSITORY}}}")
         checkout.commit("a stack that keeps data")
         site = Site(checkout, _ENV, "books", 8397)
         site.deploy("--yes").ok()
@@ -66,38 +76,11 @@ def _ready() -> Iterator[Site]:
         checkout.remove()
 
 
-def _kills(site: Site, count: int, raw: dict[str, Any]) -> Row:
-    """Kill backups at random instants; count what was offered and not whole, and runs after which help was needed."""
-    took = site.inv("backup").ok().seconds
-    wrong: list[str] = []
-    instants = []
-    for number in range(count):
-        instant = random.uniform(0.3, took)
-        how = ("deployer", "agent", "containers")[number % 3]
-        instants.append([how, round(instant, 2)])
-        say(f"kill {number + 1} of {count}: {how} after {instant:.1f} s")
-        running = site.start("backup")
-        time.sleep(instant)
-        _kill(site, running, how)
-        if any(len(s["parts"]) != 4 for s in books.listed(site)):
-            wrong.append(f"{how} at {instant:.1f} s: half a set is offered")
-        after = site.inv("backup")
-        if after.code != 0:
-            wrong.append(f"{how} at {instant:.1f} s: {after.err}")
-    if "no errors were found" not in books.restic(site, "check", repository="/var/backups/slipway/ours", check=False):
-        wrong.append("the repository is damaged")
-    raw["kills"] = {"instants": instants, "wrong": wrong}
-    return Row("backups killed, after which anything was wrong", len(wrong), "", 0, 0, f"of {count}; {wrong[:1] or ''}")
-
-
-def _kill(site: Site, running: Running, how: str) -> None:
-    if how == "deployer":
-        running.kill()
-        return
-    look = "docker ps --quiet --filter label=slipway.task"
-    command = "pkill -KILL -u deploy python3" if how == "agent" else f"docker kill $({look})"
-    site.on("sh", "-c", command, check=False)
-    running.result()
+def _library(site: Site) -> Site:
+    """Return the stack `library`, deployed beside: a database with migrations."""
+    found = Site(site.checkout, site.env, "library", 8396)
+    found.deploy().ok()
+    return found
 
 
 def _backups(site: Site, megabytes: int, raw: dict[str, Any]) -> list[Row]:
@@ -153,33 +136,6 @@ def _restores(site: Site, raw: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _killed_restores(site: Site, count: int, raw: dict[str, Any]) -> Row:
-    """Kill restores at random instants; count where a database was half, or the next restore needed help."""
-    books.sql(site, "DROP TABLE big")
-    site.on("sh", "-c", f"rm -f {_PAPERS}/model-*")
-    site.inv("backup", "--any-size").ok()
-    before = books.snapshot(site)
-    took = site.inv("restore", "--yes", "--no-safety").ok().seconds
-    wrong: list[str] = []
-    for number in range(count):
-        books.sql(site, "DELETE FROM book WHERE id > 7")
-        instant = random.uniform(0.3, took)
-        how = ("deployer", "agent", "containers")[number % 3]
-        say(f"kill {number + 1} of {count}: a restore, {how} after {instant:.1f} s")
-        running = site.start("restore", "--yes", "--no-safety")
-        time.sleep(instant)
-        _kill(site, running, how)
-        if books.sql(site, "SELECT count(*) FROM book") not in ("7", "20000"):
-            wrong.append(f"{how} at {instant:.1f} s: half a table")
-        after = site.inv("restore", "--yes", "--no-safety")
-        if after.code != 0 or books.snapshot(site) != before:
-            wrong.append(f"{how} at {instant:.1f} s: {after.err or 'other data than before'}")
-    raw["killed restores"] = wrong
-    return Row(
-        "restores killed, after which anything was wrong", len(wrong), "", 0, 0, f"of {count}; {wrong[:1] or ''}"
-    )
-
-
 _TEXT = "(SELECT string_agg(md5((g * 31 + i)::text), '') FROM generate_series(1, 30) i)"
 
 
@@ -224,8 +180,15 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.bench_data", description="backups and restores, measured"
     )
-    parser.add_argument("--megabytes", type=int, default=1000, help="of rows, and as many of files")
-    parser.add_argument("--long", action="store_true", help="20 kills instead of 3")
+    parser.add_argument(
+        "--part", choices=("all", "figures", "kills", "random", "fineasy"), default="all", help="only these rows"
+    )
+    parser.add_argument(
+        "--megabytes", type=int, default=1000, help="of rows, and as many of files (what is documented: 1000)"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="20 kills a kind instead of 3, 40 random databases instead of 6"
+    )
     parser.add_argument("--cold", action="store_true", help="nothing: it always starts from an empty repository")
     parser.add_argument("--document", action="store_true", help="put the table into docs/benchmarks.md")
     return parser.parse_args()

@@ -96,6 +96,16 @@ def write(name: str, command: str, rows: Sequence[Row], raw: dict[str, Any], rev
     return path
 
 
+def merged(name: str, rows: Sequence[Row], raw: dict[str, Any]) -> tuple[list[Row], dict[str, Any]]:
+    """Return the written result with these rows and numbers in it, over those of the same names: one that is made in parts."""
+    path = ROOT / ".slipway" / "bench" / f"{name}.json"
+    before = json.loads(path.read_text()) if path.exists() else {"rows": [], "raw": {}}
+    found = [Row(**{k: v for k, v in row.items() if k != "verdict"}) for row in before["rows"]]
+    mine = {row.what: row for row in rows}
+    kept = [mine.pop(row.what, row) for row in found]
+    return [*kept, *mine.values()], {**before["raw"], **raw}
+
+
 def document_it(name: str, page: Path = PAGE) -> None:
     """Put a written result into the page, between its marks `<!-- NAME -->` and `<!-- end of NAME -->`."""
     result = json.loads((ROOT / ".slipway" / "bench" / f"{name}.json").read_text())

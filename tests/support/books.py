@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from pathlib import Path
 from typing import Any
 
+from tests.support import anything, cheapkey
+from tests.support.checkout import Running
 from tests.support.site import Site
 
 FOLDER = "/var/lib/slipway/stacks/books/backup"
@@ -93,26 +97,131 @@ def wreck(site: Site) -> None:
     site.on("sh", "-euc", f"cd {volume}; rm -r deep; echo two > one; echo new > new")
 
 
-def forge(site: Site, change: str) -> None:
-    """Give the newest backup another manifest: `change` is Python that changes `parts`, by (service, kind)."""
-    code = f"""
+def agent(site: Site, code: str) -> str:
+    """Run Python on the host with Slipway's own code and the lock of the data (`repository`); return what it prints."""
+    head = """
 import json, sys
 sys.path.insert(0, "/var/lib/slipway/agent/current.pyz")
-from slipway.agent.data import lock, restore, snapshots
+from slipway.agent.data import backup, lock, restore, snapshots
+from slipway.agent.failure import OperationFailed
 from slipway.agent.state import StackHome
-with lock.alone(StackHome("books"), lock.Who("forge", "test", "test"), 60, print) as repository:
-    chosen = restore.choose(repository, "latest")
-    manifest = repository.manifest(chosen)
-    parts = {{(p["service"], p["kind"]): p for p in manifest["parts"]}}
-    {change}
-    tags = {{k: str(manifest[k]) for k in ("env", "stack", "run", "seq", "scope", "release")}}
-    words = snapshots.tagged(**tags, kind="manifest", parts=str(len(parts)))
-    repository.store(words, "/manifest.json", json.dumps(manifest))
-    repository.forget([chosen.manifest], prune=False)
+with lock.alone(StackHome("books"), lock.Who("test", "test", "test"), 60, lambda _: None) as repository:
 """
-    site.on("runuser", "-u", "deploy", "--", "python3", "-c", code)
+    return site.on("runuser", "-u", "deploy", "--", "python3", "-c", head + textwrap.indent(code, "    "))
 
 
-def snapshot_rows(site: Site) -> str:
-    """Return count and sum of the books."""
-    return sql(site, "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM book t")
+def forge(site: Site, change: str) -> None:
+    """Give the newest backup another manifest: `change` is Python that changes `parts`, by (service, kind)."""
+    agent(site, f"""
+chosen = restore.choose(repository, "latest")
+manifest = repository.manifest(chosen)
+parts = {{(p["service"], p["kind"]): p for p in manifest["parts"]}}
+{change}
+tags = {{k: str(manifest[k]) for k in ("env", "stack", "run", "seq", "scope", "release")}}
+words = snapshots.tagged(**tags, kind="manifest", parts=str(len(parts)))
+repository.conclude(words, json.dumps(manifest))
+repository.forget([chosen.manifest], prune=False)
+""")  # fmt: skip
+
+
+def add_partial(site: Site, count: int) -> None:
+    """Store so many backups that hold nothing, of which the policy keeps three; nothing is pruned meanwhile."""
+    agent(site, f"""
+sets, _ = repository.sets()
+number = snapshots.next_number(sets)
+for seq in range(number, number + {count}):
+    tags = {{"env": repository.document.env, "stack": "books", "run": f"{{lock.new_run()}}", "seq": str(seq), "scope": "partial"}}
+    words = snapshots.tagged(**tags, release="", kind="manifest", parts="0")
+    argv = ["backup", "--quiet", "--host", "x", "--tag", words, "--stdin", "--stdin-filename", "/manifest.json"]
+    told = json.dumps({{**tags, "release": "", "seq": seq, "at": "", "parts": []}})
+    repository.check("it was not stored", repository.restic("store", *argv, stdin=told))
+""")  # fmt: skip
+
+
+KILLS = ("deployer", "agent", "containers")
+"""Who is killed: the command, Slipway's process on the host, the containers that do the work."""
+
+
+def kill(site: Site, running: Running, how: str) -> None:
+    """Kill a run in one of these ways, and wait for the end of its command."""
+    if how == "deployer":
+        running.kill()
+        return
+    look = "docker ps --quiet --filter label=slipway.task"
+    command = "pkill -KILL -u deploy python3" if how == "agent" else f"docker kill $({look})"
+    site.on("sh", "-c", command, check=False)
+    running.result()
+
+
+def back_up_database(site: Site) -> str:
+    """Back the database up on the host, past `inv`; return the backup's id."""
+    return agent(site, 'print(backup.take(repository, only=["db"], any_size=True, progress=lambda _: None).id)')
+
+
+def restore_database(site: Site, made: str) -> str:
+    """Restore the database of a backup on the host, past `inv`; return what is not as its manifest says."""
+    return agent(site, f"""
+manifest = repository.manifest(restore.choose(repository, {made!r}))
+todo = restore.work(repository.document, manifest, ["db"])
+wrong, _ = restore.load(repository, todo, {{}}, lambda _: None)
+print("\\n".join(wrong))
+restore.put_in_place(repository, todo, {{}}, lambda _: None)
+""")  # fmt: skip
+
+
+def back_and_forth(site: Site, statements: list[str]) -> None:
+    """Fill the database anew, back it up, wreck it, restore it; fail where it is not what it was."""
+    sql(site, _ANEW)
+    sql(site, anything.script(statements))
+    before = dumped(site)
+    made = back_up_database(site)
+    sql(site, _WRECKED)
+    assert dumped(site) != before
+    wrong = restore_database(site, made)
+    assert wrong == "", wrong
+    after = dumped(site)
+    assert after == before, "\n".join(sorted(set(before) ^ set(after)))[:2000]
+
+
+_EMPTY = """
+SELECT lo_unlink(oid) FROM pg_largeobject_metadata;
+SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' \\gexec
+CREATE SCHEMA public;
+"""
+_ANEW = f"""{_EMPTY}
+SELECT 'CREATE ROLE odd_role' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'odd_role') \\gexec
+ALTER DATABASE books CONNECTION LIMIT -1; ALTER DATABASE books RESET ALL; REVOKE ALL ON DATABASE books FROM odd_role;
+"""
+_WRECKED = f"{_EMPTY} CREATE TABLE junk AS SELECT 1 AS one;"
+
+
+def dumped(site: Site) -> list[str]:
+    """Return all that the server's own pg_dump tells of the database, line by line, but for what differs each time."""
+    argv = ["docker", "exec", DATABASE, "pg_dump", "-U", "books", "--create", "books"]
+    text = site.on(*argv)
+    return sorted(line for line in text.split("\n") if not line.startswith(("\\restrict", "\\unrestrict")))
+
+
+def cheapen(site: Site, repository: str = "/var/backups/slipway/lab") -> None:
+    """See that a repository on the host opens at once (see `cheapkey`)."""
+    name = site.on("ls", f"{repository}/keys")
+    text = site.on("cat", f"{repository}/keys/{name}")
+    if cheapkey.is_cheap(text):
+        return
+    made, cheap = cheapkey.rewrapped(text, password_of(site))
+    place = 'cd "$1/keys"; cat > "$2"; chmod --reference="$3" "$2"; rm -f "$3"'
+    site.checkout.on(site.env, "sh", "-euc", place, "sh", repository, made, name, stdin=cheap)
+
+
+def cheapen_folder(site: Site, repository: Path) -> None:
+    """The same for one in a folder of this machine."""
+    (file,) = (repository / "keys").iterdir()
+    made, cheap = cheapkey.rewrapped(file.read_text(), password_of(site))
+    file.unlink()
+    (repository / "keys" / made).write_text(cheap)
+
+
+def password_of(site: Site) -> str:
+    """Return the password of the repository, as the host has it."""
+    return site.on("cat", f"{FOLDER}/secrets/password")

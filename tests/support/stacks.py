@@ -74,13 +74,16 @@ def plant(checkout: Checkout, env: str, stack: str, **secrets: str) -> None:
     editor = checkout.path.parent / "editor"
     values = json.dumps(secrets)
     editor.write_text(
-        "#!/usr/bin/env python3\nimport sys\nfrom pathlib import Path\n"
+        "#!/usr/bin/env python3\nimport json, sys\nfrom pathlib import Path\n"
         f"new, stack, path = {values}, {stack!r}, Path(sys.argv[-1])\n"
         "lines, inside = [], False\n"
         "for line in path.read_text().splitlines():\n"
         "    inside = line.rstrip() == stack + ':' if not line.startswith(' ') else inside\n"
         "    name = line.strip().partition(':')[0]\n"
-        "    lines.append(f'  {name}: {new[name]}' if inside and name in new else line)\n"
+        "    if not (inside and name in new):\n"
+        "        lines.append(line)\n"
+        "    if inside and not line.startswith(' '):\n"
+        "        lines += [f'  {name}: {json.dumps(value)}' for name, value in new.items()]\n"
         "path.write_text('\\n'.join(lines) + '\\n')\n"
     )
     editor.chmod(editor.stat().st_mode | stat.S_IXUSR)

@@ -43,10 +43,11 @@ def get(
 
 @dataclass
 class Visitor:
-    """Asks for `path`, each time on a new connection, from two threads, until the block ends."""
+    """Asks for `path`, each time on a new connection, from two threads with `pause` seconds between, until the block ends."""
 
     url: str
     path: str = "/"
+    pause: float = 0.02
     count: int = 0
     failures: list[str] = field(default_factory=list)
     releases: dict[str, float] = field(default_factory=dict)
@@ -66,7 +67,7 @@ class Visitor:
             thread.join(20)
 
     def _visit(self) -> None:
-        while not self._end.wait(0.02):
+        while not self._end.wait(self.pause):
             try:
                 answer = get(self.url, self.path)
                 if answer.status != 200:

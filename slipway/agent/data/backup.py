@@ -98,12 +98,10 @@ def take(
     if scope != "safety" and not any_size:
         _refuse_small(document, parts, sets)
     progress("checking the repository")
-    repository.verify(*([] if keep.is_local(document.repository) else ["--with-cache"]))
-    progress("storing the manifest")
     manifest = {**tags, "seq": int(tags["seq"]), "at": now(), "parts": parts}
     made = _commit(repository, tags, manifest)
     if tags["scope"] == "full":
-        note(home, "good.json", {"at": now(), "set": made.id, "bytes": made.size, "late_after": document.late_after})
+        note(home, "good.json", {"at": now(), "set": made.id, "bytes": made.size, "repository": document.repository})
     return made
 
 
@@ -170,8 +168,8 @@ def _commit(repository: Repository, tags: dict[str, str], manifest: dict[str, An
 
     parts = manifest["parts"]
     words = snapshots.tagged(**tags, kind="manifest", parts=str(len(parts)))
-    repository.store(words, "/manifest.json", json.dumps(manifest, sort_keys=True))
-    sets, _ = repository.sets()
+    repository.conclude(words, json.dumps(manifest, sort_keys=True))
+    sets, _ = repository.seen or ([], [])
     made = next((s for s in sets if s.id == repository.run_name), None)
     if not made or sorted(p.id for p in made.parts) != sorted(p["snapshot"] for p in parts):
         raise OperationFailed("the repository does not tell the set that was just stored")
@@ -201,7 +199,7 @@ def before_migrations(home: StackHome, by: str, progress: Progress) -> dict[str,
         return None
     if not any(home.meta(release).get("live_since") for release in home.known()):
         return None  # nobody has put anything there yet
-    good = read_json(keep.folder(home) / "good.json") or {}
+    good = keep.noted(home, "good.json")
     if good and 0 <= age(good["at"]) < document.fresh:
         progress(f"backup {good['set']} is {age(good['at']) / 60:.0f} min old")
         return None
@@ -219,11 +217,11 @@ def state(home: StackHome) -> dict[str, Any] | None:
     document = keep.known(home)
     if not document or not document.kept:
         return None
-    good = read_json(keep.folder(home) / "good.json") or {}
+    good = keep.noted(home, "good.json")
     last = read_json(keep.folder(home) / "last.json") or {}
     old = age(good["at"]) if good else None
     failed = last.get("outcome") if last.get("outcome") not in (None, "done") else None
-    drill = read_json(keep.folder(home) / "drill.json") or {}
+    drill = keep.noted(home, "drill.json")
     return {
         "last": good.get("at"), "age_s": None if old is None else round(old), "set": good.get("set"),
         "late": old is None or old > document.late_after, "failed": failed,

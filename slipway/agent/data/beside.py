@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def restore(
         found = into_redis.load(repository, kept, part, copy, progress)
         into_redis.swap(repository, kept, copy)
         return found, [f"{kept.service}: volume {volume}"]
-    volumes = {t["volume"]: _make(repository, f"{name}-{t['volume'].rpartition('-')[2]}") for t in targets}
+    volumes = {t["volume"]: _make(repository, f"{name}-{re.split('[-/]', t['volume'])[-1]}") for t in targets}
     copies = [{**t, "volume": volumes[t["volume"]]} for t in targets]
     found = into_files.load(repository, kept, part, copies, progress)
     into_files.swap(repository, kept, copies)

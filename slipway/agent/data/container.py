@@ -37,6 +37,14 @@ CACHE = "slipway-restic-cache"
 _PRELUDE = f"""
 for f in {SECRETS}/env.*; do [ -e "$f" ] && export "${{f##*/env.}}=$(cat "$f")"; done
 """
+# `docker run` takes one network.
+_CONNECTED = """
+network=$1; name=$2; shift 2
+"$@" > /dev/null && docker network connect "$network" "$name" && exec docker start --attach --interactive "$name"
+"""
+_AGAIN = "retrying after"
+_FULL = re.compile(r"\b507\b|no space left|quota", re.IGNORECASE)
+"""What restic's words have where a storage is full."""
 _TOLD = 200
 """Lines of standard error that are kept."""
 
@@ -61,9 +69,11 @@ class Job:
         document: what the stack keeps.
         image: its image (default: restic's).
         network: as `docker run --network` (default: none for a repository that is a path, else the engine's own).
+        second: one more network, by name.
         mounts: more of `docker run --volume`.
         variables: environment variables; no secrets.
         capabilities: more than reading all files.
+        tell: told when restic tries something again: it goes on with that for a quarter of an hour.
     """
 
     home: StackHome
@@ -72,9 +82,11 @@ class Job:
     document: keep.Document
     image: str = ""
     network: str = ""
+    second: str = ""
     mounts: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
+    tell: Callable[[str], None] = lambda _: None
 
     @property
     def container(self) -> str:
@@ -96,16 +108,12 @@ class Job:
         """Return the command that runs a shell script in it, with words as its arguments."""
         made = self.document
         local = keep.is_local(made.repository)
-        argv = [
-            "docker",
-            "run",
-            "--rm",
-            "-i",
-            "--name",
-            self.container,
-            "--hostname",
-            hostname or hostname_of(self.run),
-        ]
+        argv = (
+            ["sh", "-c", _CONNECTED, "sh", self.second, self.container, "docker", "create"]
+            if self.second
+            else ["docker", "run"]
+        )
+        argv += ["--rm", "-i", "--name", self.container, "--hostname", hostname or hostname_of(self.run)]
         if self.network.startswith("container:"):
             del argv[-2:]  # it has that one's
         argv += ["--init"] if init else []
@@ -149,7 +157,7 @@ class Job:
             OperationFailed: the container could not be started.
         """
         argv = self.argv(script, words, hostname=hostname, init=init)
-        done = _attached(argv, self.container, stdin, line, timeout)
+        done = _attached(argv, self.container, stdin, line, timeout, self.tell)
         if done.code == 125:
             what = f"the container {self.container} could not be started"
             raise OperationFailed(what, done.err.strip())
@@ -168,16 +176,31 @@ def host_prefix() -> str:
 
 
 def _attached(
-    argv: list[str], name: str, stdin: str | None, line: Callable[[str], None] | None, timeout: float
+    argv: list[str],
+    name: str,
+    stdin: str | None,
+    line: Callable[[str], None] | None,
+    timeout: float,
+    tell: Callable[[str], None],
 ) -> Done:
     """Run a container's command, with its name known to whoever ends this session."""
     lines: list[str] = []
     errors: list[str] = []
+    full = threading.Event()
+
+    def hear(text: str) -> None:
+        _last(errors, text)
+        if _AGAIN in text:
+            tell(text.strip())
+            if _FULL.search(text):  # that does not pass
+                full.set()
+                engine.command(["docker", "rm", "--force", name])
+
     with engine.child(argv, container=name) as process:
         assert process.stdin and process.stdout and process.stderr  # noqa: S101 - asked for
         reading = [
             threading.Thread(target=_each, args=[process.stdout, line or lines.append], daemon=True),
-            threading.Thread(target=_each, args=[process.stderr, lambda t: _last(errors, t)], daemon=True),
+            threading.Thread(target=_each, args=[process.stderr, hear], daemon=True),
         ]
         for thread in reading:
             thread.start()
@@ -193,7 +216,7 @@ def _attached(
             errors.append(f"did not end within {timeout:g} s")
         for thread in reading:
             thread.join(10)
-    return Done(code, "".join(lines), "".join(errors))
+    return Done(1 if full.is_set() else code, "".join(lines), "".join(errors))
 
 
 def _each(stream: IO[str], told: Callable[[str], None]) -> None:

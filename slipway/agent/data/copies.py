@@ -8,11 +8,9 @@ from typing import Any
 from ..failure import OperationFailed
 from . import keep
 from .container import SECRETS, Done
-from .restic import Repository, told
+from .restic import ANSWERS_WITHIN, TIMED_OUT, Repository, told
 
 _NO_REPOSITORY = 10
-_ANSWERS_WITHIN = 30
-_TIMED_OUT = (124, 143)
 _FROM = ("--from-repository-file", f"{SECRETS}/repository", "--from-password-file", f"{SECRETS}/password")
 # A key for SFTP, where the environment has one; the host's own key has to be known.
 _SSH = (
@@ -37,13 +35,13 @@ def _copy(
     progress(f"copying to {url}")
     try:
         # restic itself would go on for a quarter of an hour with a storage that does not answer.
-        there = _run(repository, number, url, f"timeout {_ANSWERS_WITHIN}", "cat", "config")
+        there = _run(repository, number, url, f"timeout {ANSWERS_WITHIN}", "cat", "config")
         if there.code == _NO_REPOSITORY:
             there = _run(repository, number, url, "exec", "init", *_FROM, "--copy-chunker-params")
         done = _run(repository, number, url, "exec", "copy", *_FROM, *ids) if there.code == 0 else there
     except OperationFailed as error:  # a path that can't be mounted
         return {"url": url, "ok": False, "seen": error.seen}
-    late = f"no answer within {_ANSWERS_WITHIN} s\n" if done.code in _TIMED_OUT else ""
+    late = f"no answer within {ANSWERS_WITHIN} s\n" if done.code in TIMED_OUT else ""
     return {"url": url, "ok": done.code == 0, "seen": late + told(done) if done.code else ""}
 
 

@@ -22,17 +22,21 @@ CONFIGURATION = "/configuration"
 """Where the environment's own configuration is stored in its part."""
 
 _SUM = re.compile(r"([0-9a-f]{64})  (/.*)")
+_ABOUT = re.compile(r"(\d+) ([0-7]+) (/.*)")
 
+# What restic stores it tells by name; sizes, modes and sums are looked up meanwhile.
 _SCRIPT = """
 tags=$1; host=$2; shift 2
 touch /tmp/begin
-( find "$@" -name '.slipway-*' -prune -o -type f -print0 | xargs -0 -r sha256sum > /tmp/sums 2> /tmp/unread || true ) &
-%(restic)s backup --json --retry-lock 2m --host "$host" --tag "$tags" \\
+look() { find "$@" -name '.slipway-*' -prune -o \\( -type f -o -type d \\) -print0 | xargs -0 -r stat -c '%%s %%a %%n' || true; }
+sum() { find "$@" -name '.slipway-*' -prune -o -type f -print0 | xargs -0 -r sha256sum || true; }
+( look "$@" > /tmp/about; sum "$@" > /tmp/sums ) 2> /tmp/unread &
+%(restic)s backup --json --verbose=2 --retry-lock 2m --host "$host" --tag "$tags" \\
     --exclude '.slipway-*' -- "$@" || { code=$?; [ $code = 3 ] || exit $code; echo; echo 'slipway unread'; }
 wait
-echo; echo 'slipway sums'; cat /tmp/sums
+echo; echo 'slipway about'; cat /tmp/about
+echo 'slipway sums'; cat /tmp/sums
 echo 'slipway changed'; find "$@" -type f -newer /tmp/begin
-echo 'slipway stored'; %(restic)s ls --no-lock --json --tag "$tags" latest
 """
 
 
@@ -45,39 +49,48 @@ class Source:
 
 
 class _Heard(Watch):
-    """Sorts what the script says: restic's own words, sums, changed files, what is stored."""
+    """Sorts what the script says: restic's own words, with what it stored by name; what is known of that; what changed."""
 
     def __init__(self, progress: Callable[[int], None]) -> None:
         super().__init__(progress)
+        self.stored: list[str] = []
+        self.about: dict[str, tuple[int, int]] = {}
         self.sums: dict[str, str] = {}
         self.changed: set[str] = set()
-        self.files: dict[str, list[Any]] = {}
-        self.folders: dict[str, int] = {}
         self.unread = False
         self._section = ""
 
     def __call__(self, line: str) -> None:
+        text = line.rstrip("\n")
         if line.startswith("slipway "):
             self._section = line.split()[1]
             self.unread = self.unread or self._section == "unread"
-        elif not self._section:
+        elif self._section in ("", "unread"):
             super().__call__(line)
-        elif self._section == "sums":
-            found = _SUM.fullmatch(line.rstrip("\n"))
-            if found:  # names with odd characters are told in a way of sha256sum's own: such a file has no sum
-                self.sums[found[2]] = found[1]
         elif self._section == "changed":
-            self.changed.add(line.rstrip("\n"))
-        else:
-            self._stored(json.loads(line))
+            self.changed.add(text)
+        # Names with odd characters are told in a way of sha256sum's own, or on two lines: such a file has no sum.
+        elif self._section == "sums" and (sum_ := _SUM.fullmatch(text)):
+            self.sums[sum_[2]] = sum_[1]
+        elif self._section == "about" and (told := _ABOUT.fullmatch(text)):
+            self.about[told[3]] = (int(told[1]), int(told[2], 8))
 
-    def _stored(self, node: dict[str, Any]) -> None:
-        if node.get("type") == "file":
-            path = node["path"]
-            known = None if path in self.changed else self.sums.get(path)
-            self.files[path] = [node.get("size", 0), node["mode"], known]
-        elif node.get("type") == "dir":
-            self.folders[node["path"]] = node["mode"]
+    def item(self, value: dict[str, Any]) -> None:
+        """Take the name of a file, or a folder (it ends with a slash), that is in the snapshot."""
+        if value.get("action") in ("new", "modified", "unchanged"):
+            self.stored.append(value["item"])
+
+    @property
+    def files(self) -> dict[str, list[Any]]:
+        """Size, mode and SHA-256 of what was stored; no sum of what changed meanwhile."""
+        names = (path for path in self.stored if not path.endswith("/"))
+        return {p: [*self.about.get(p, (0, 0)), None if p in self.changed else self.sums.get(p)] for p in names}
+
+    @property
+    def folders(self) -> dict[str, int]:
+        """Modes of the folders that were stored."""
+        names = (path.rstrip("/") or "/" for path in self.stored if path.endswith("/"))
+        return {p: self.about.get(p, (0, 0))[1] for p in names}
 
 
 def container_of(home: StackHome, service: str) -> dict[str, Any]:
@@ -179,8 +192,9 @@ def _store(
     unread = [line for line in errors if "no such file" not in line]
     if heard.unread and not errors:
         unread = ["restic does not say which"]
-    missing = [p for p in paths if p not in heard.files and p not in heard.folders]
-    if unread or missing or not heard.files:
+    files, folders = heard.files, heard.folders
+    missing = [p for p in paths if p not in files and p not in folders]
+    if unread or missing or not files:
         seen = "".join(unread[:5]) or ", ".join(missing or paths)
         what = "could not all be read" if unread else f"are not there: {kept.service} has no"
         raise OperationFailed(f"the files of {kept.service} {what}", seen, service=kept.service)
@@ -190,6 +204,6 @@ def _store(
         "added": summary["data_added_packed"],
         "paths": list(paths),
         "image": where.image,
-        "files": heard.files,
-        "folders": {p: m for p, m in heard.folders.items() if any((p + "/").startswith(q + "/") for q in paths)},
+        "files": files,
+        "folders": {p: m for p, m in folders.items() if any((p + "/").startswith(q + "/") for q in paths)},
     }

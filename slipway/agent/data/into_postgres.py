@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,35 +20,33 @@ from ..failure import OperationFailed
 from . import compare, keep, postgres
 from .postgres import Conversation, Server
 from .restic import Repository
+from .sqlwords import literal, name
 
 NEW, OLD = "__slipway_new", "__slipway_old"
 """What the names of databases end with that a restore makes; a killed one may leave them, the next removes them."""
 
 _ADMIN = "template1"
-_SWAP_WITHIN = 20.0
-"""Seconds that clients which come back again and again get to be kept out for long enough."""
 _QUICKER = "-c synchronous_commit=off -c maintenance_work_mem=128MB -c statement_timeout=0 -c lock_timeout=0"
 
 # sh has no pipefail: whether restic read all of it is noted beside.
-_DUMP = '{ %(restic)s dump --no-lock "$1" "$2" 2> /tmp/read || : > /tmp/failed; }'
-_READ_ALL = "if [ -e /tmp/failed ]; then cat /tmp/read >&2; exit 71; fi"
-_UNREADABLE = 71
+DUMP = '{ %(restic)s dump --no-lock "$1" "$2" 2> /tmp/read || : > /tmp/failed; }'
+READ_ALL = "if [ -e /tmp/failed ]; then cat /tmp/read >&2; exit 71; fi"
+_ROWS = "slipway rows"
+_LOAD = """%(password)sdump() { %(dump)s; }
+id=$1; file=$2; later=$3; shift 3
+into() { pg_restore --exit-on-error --no-password --dbname="$PGDATABASE" "$@"; }
+dump "$id" "$file" | into --section=pre-data --section=data "$@" || { code=$?; %(all)s; exit $code; }
+%(all)s
+echo 'slipway rows'
+[ -z "$later" ] || dump "$id" "$file" | into --section=post-data "$@"
+"""
+"""The second time pg_restore needs the beginning only, and leaves restic alone with the rest."""
 
 
 def beside(kept: keep.Kept, ending: str) -> str:
     """Return the name of a database that a restore makes beside the kept one."""
     room = 63 - len(ending)
     return kept.database.encode()[:room].decode(errors="ignore") + ending
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL has it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def name(text: str) -> str:
-    """Return a name as SQL has it."""
-    return '"' + text.replace('"', '""') + '"'
 
 
 @contextlib.contextmanager
@@ -101,19 +100,21 @@ def load(
         OperationFailed: the server can't take it, the dump can't be read, or a statement failed: nothing is left of it.
     """
     target = dataclasses.replace(where, database=into)
-    with administrator(repository, where) as talking:
-        refuse(talking, kept, part)
-        _make_roles(talking, part)
-        _make(talking, kept, into)
-        if kept.tables:
-            _make_what_tables_need(repository, target, part)
-        try:
-            _fill(repository, kept, part, target, talking, progress)
-            return _finish(repository, kept, part, target)
-        except OperationFailed:
-            with contextlib.suppress(OperationFailed):
+    try:
+        with administrator(repository, where) as talking:
+            refuse(talking, kept, part)
+            _make_roles(talking, part)
+            _make(talking, kept, into)
+            if kept.tables:
+                talking.connect(into)
+                make_what_tables_need(talking, part)
+                talking.connect(_ADMIN)
+            return _fill(repository, kept, part, target, talking, progress)
+    except OperationFailed as error:
+        if not error.bad_input:
+            with contextlib.suppress(OperationFailed), administrator(repository, where) as talking:
                 drop(talking, into)
-            raise
+        raise
 
 
 def drop(talking: Conversation, database: str) -> None:
@@ -152,31 +153,34 @@ def _make(talking: Conversation, kept: keep.Kept, into: str) -> None:
     talking.ask(words)
 
 
-def _make_what_tables_need(repository: Repository, target: Server, part: Mapping[str, Any]) -> None:
+def make_what_tables_need(talking: Conversation, part: Mapping[str, Any]) -> None:
     """Make what a dump of single tables leaves out: their schemas, and the extensions with their types."""
-    with postgres.talk(repository, target) as talking:
-        for table in part["tables"]:
-            schema = table.partition('"."')[0] + '"' if table.startswith('"') else table.partition(".")[0]
-            talking.ask(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        for extension in part["extensions"]:
-            talking.ask(f"CREATE EXTENSION IF NOT EXISTS {name(extension)} CASCADE")
+    for table in part["tables"]:
+        schema = table.partition('"."')[0] + '"' if table.startswith('"') else table.partition(".")[0]
+        talking.ask(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    for extension in part["extensions"]:
+        talking.ask(f"CREATE EXTENSION IF NOT EXISTS {name(extension)} CASCADE")
 
 
 def _restore(
-    repository: Repository, part: Mapping[str, Any], target: Server, what: str, *words: str, rows: bool = True
+    repository: Repository,
+    part: Mapping[str, Any],
+    target: Server,
+    what: str,
+    words: Sequence[str],
+    *,
+    later: bool,
+    rows_are_in: Callable[[], None],
 ) -> None:
-    """Restore sections of a dump. Without rows pg_restore needs its beginning only, and leaves restic alone with the rest."""
-    all_read = _READ_ALL if rows else ":"
+    """Restore a dump: what it begins with, and the rows; then (`later`) indexes and constraints: its beginning will do."""
     job = target.job(repository, "load")
     job = dataclasses.replace(job, variables={**job.variables, "PGOPTIONS": _QUICKER})
-    dump = _DUMP % {"restic": job.restic}
-    script = (
-        f'{postgres._READ_PASSWORD}dump() {{ {dump[1:-1]} }}\nfile=$1; id=$2; shift 2; db="$PGDATABASE"\n'
-        'dump "$id" "$file" | pg_restore --exit-on-error --no-password --dbname="$db" "$@"'
-        f" || {{ code=$?; {all_read}; exit $code; }}\n"
-        f"{all_read}\n"
-    )
-    repository.check(what, job.do(script, str(part["file"]), str(part["snapshot"]), *words))
+    done = job.do(
+        _LOAD % {"dump": DUMP % {"restic": job.restic}, "all": READ_ALL, "password": postgres.READ_PASSWORD},
+        str(part["snapshot"]), str(part["file"]), "later" if later else "", *words,
+        line=lambda line: rows_are_in() if line.startswith(_ROWS) else None,
+    )  # fmt: skip
+    repository.check(what, done)
 
 
 def _fill(
@@ -186,139 +190,35 @@ def _fill(
     target: Server,
     talking: Conversation,
     progress: Callable[[str], None],
-) -> None:
-    """Make what the dump begins with, and its rows; tell how large the database is meanwhile."""
+) -> list[str]:
+    """Restore the dump, telling how large it is by now; compare once the rows are in, while indexes are made. Return findings."""
     what = f"the dump of {kept.service} could not be restored"
-    words = ["--section=pre-data", "--section=data", *owned(talking)]
-    begun = time.monotonic()
+    begun, rows = time.monotonic(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        filling = pool.submit(_restore, repository, part, target, what, *words)
-        while not filling.done():
+        # Constraints may refer to tables that are not kept.
+        filling = pool.submit(
+            _restore, repository, part, target, what, owned(talking), later=not kept.tables, rows_are_in=rows.set
+        )
+        filling.add_done_callback(lambda _: rows.set())
+        while not rows.wait(1.0):
             with contextlib.suppress(OperationFailed):
                 size = int(talking.ask(f"SELECT pg_catalog.pg_database_size({literal(target.database)})"))
                 progress(f"{kept.service} {size / 1e6:.0f} MB ({time.monotonic() - begun:.0f} s)")
-            for _ in range(10):
-                if not filling.done():
-                    time.sleep(0.1)
+        if filling.done():
+            filling.result()
+        progress(f"{kept.service}: comparing")
+        talking.connect(target.database)
+        talking.ask("SET lock_timeout = 0")
+        found = compare.missing(talking, part)
+        if not found:
+            found = compare.tables(talking, part, list(part["tables"]))
         filling.result()
+    found += compare.rest(talking, part, whole=not kept.tables)
+    talking.ask("ANALYZE")
+    return found
 
 
 def owned(talking: Conversation) -> list[str]:
     """Return the words for pg_restore that leave owners out, where who restores may not give anything away."""
     is_super = talking.ask("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")
     return [] if is_super == "t" else ["--no-owner", "--no-acl"]
-
-
-def _finish(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], target: Server) -> list[str]:
-    """Make indexes and constraints, and compare meanwhile."""
-    what = f"the indexes and constraints of {kept.service} could not be made"
-    with ThreadPoolExecutor(2) as pool, postgres.talk(repository, target) as talking:
-        talking.ask("SET lock_timeout = 0")
-        found = compare.missing(talking, part)
-        owners = owned(talking)
-        # Constraints may refer to tables that are not kept.
-        making = (
-            None
-            if kept.tables
-            else pool.submit(_restore, repository, part, target, what, "--section=post-data", *owners, rows=False)
-        )
-        if not found:
-            found = compare.tables(talking, part, list(part["tables"]))
-        if making:
-            making.result()
-        found += compare.rest(talking, part, whole=not kept.tables)
-        talking.ask("ANALYZE")
-    return found
-
-
-def swap(repository: Repository, kept: keep.Kept, where: Server) -> None:
-    """Give the database that was loaded beside the kept one's name, in one transaction; then remove the old one.
-
-    Raises:
-        OperationFailed: clients did not leave, or there is nothing loaded: the old one is in place.
-    """
-    new, old = beside(kept, NEW), beside(kept, OLD)
-    with administrator(repository, where) as talking:
-        if not exists(talking, new):
-            raise OperationFailed(f"nothing was loaded for {kept.service}", new, service=kept.service)
-        drop(talking, old)
-        if exists(talking, kept.database):
-            _copy_settings(talking, kept.database, new)
-        _rename(talking, kept.database, new, old)
-        drop(talking, old)
-
-
-def _rename(talking: Conversation, main: str, new: str, old: str) -> None:
-    until = time.monotonic() + _SWAP_WITHIN
-    there = exists(talking, main)
-    while True:
-        names = f"{literal(main)}, {literal(new)}"
-        talking.ask(
-            "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity"
-            f" WHERE datname IN ({names}) AND pid <> pg_catalog.pg_backend_pid()"
-        )
-        try:
-            talking.ask("BEGIN")
-            if there:
-                talking.ask(f"ALTER DATABASE {name(main)} RENAME TO {name(old)}")
-            talking.ask(f"ALTER DATABASE {name(new)} RENAME TO {name(main)}")
-            talking.ask("COMMIT")
-            return
-        except OperationFailed:
-            talking.ask("ROLLBACK")
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
-
-
-_LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries")
-"""Settings whose value is a list, which stays as the server keeps it."""
-
-
-def _copy_settings(talking: Conversation, main: str, new: str) -> None:
-    """Give the new database the settings that were made for the old one (`ALTER DATABASE ... SET`, for roles as well)."""
-    rows = json.loads(
-        talking.ask(
-            "SELECT coalesce(json_agg(json_build_array(r.rolname, s.setconfig)), '[]') FROM pg_catalog.pg_db_role_setting s"
-            " JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole"
-            f" WHERE d.datname = {literal(main)}"
-        )
-    )
-    for role, settings in rows:
-        who = f"ROLE {name(role)} IN DATABASE {name(new)}" if role else f"DATABASE {name(new)}"
-        for key, _, value in (s.partition("=") for s in settings):
-            talking.ask(f"ALTER {who} SET {key} TO {value if key in _LISTS and value else literal(value)}")
-
-
-def replace(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], where: Server) -> None:
-    """Write a dump over what is there, in one transaction of the database itself.
-
-    Raises:
-        OperationFailed: it failed: everything is as it was.
-    """
-    with postgres.talk(repository, where) as talking:
-        here = set(json.loads(talking.ask(postgres.TABLES_SQL)))
-        is_super = not owned(talking)
-    if kept.tables and not set(part["tables"]) & here:
-        _make_what_tables_need(repository, where, part)
-        begin, words = "", "--no-owner --no-acl" if not is_super else ""
-    elif kept.tables:
-        off = "SET session_replication_role = replica;" if is_super else ""
-        begin = off + "".join(f"DELETE FROM ONLY {table};" for table in part["tables"])
-        words = "--data-only"
-    else:
-        begin, words = "", "--clean --if-exists" + ("" if is_super else " --no-owner --no-acl")
-    job = where.job(repository, "replace")
-    dump = _DUMP % {"restic": job.restic}
-    script = (
-        f"{postgres._READ_PASSWORD}dump() {{ {dump[1:-1]} }}\n"
-        f'{{ printf "%s\\n" "BEGIN;" "$3"; dump "$1" "$2" | pg_restore {words} --file=- || : > /tmp/failed\n'
-        '[ -e /tmp/failed ] || echo "COMMIT;"; } | psql --no-psqlrc --quiet --no-password -v ON_ERROR_STOP=1 >&2\n'
-        f"{_READ_ALL}\n"
-    )
-    what = f"{kept.service} could not be restored; it is as it was"
-    repository.check(what, job.do(script, str(part["snapshot"]), str(part["file"]), begin))
-    with postgres.talk(repository, where) as talking:
-        found = compare.tables(talking, part, list(part["tables"]))
-    if found:
-        raise OperationFailed(f"{kept.service} is not as it was backed up", "\n".join(found), service=kept.service)

@@ -69,6 +69,9 @@ def store(repository: Repository, kept: keep.Kept, container: dict[str, Any] | N
     """Return where a running server (default: the stack's) keeps its data. Raises OperationFailed where it does not run."""
     home = repository.home
     container = container or accessory(home, kept.service)
+    if container["Id"] in repository.stores:
+        found: Store = repository.stores[container["Id"]]
+        return found
     password = home.accessories / "secrets" / kept.password if kept.password else None
     mounts = (f"{password}:{PASSWORD}:ro",) if password and password.exists() else ()
     job = repository.job("config", image=container["Image"], network=f"container:{container['Id']}", mounts=mounts)
@@ -85,7 +88,9 @@ def store(repository: Repository, kept: keep.Kept, container: dict[str, Any] | N
     if not of:
         raise OperationFailed(f"{kept.service} keeps its data in no volume", folder, service=kept.service)
     mount = max(of, key=lambda m: len(m["Destination"]))
-    return Store(container["Image"], f"{mount.get('Name') or mount['Source']}:{mount['Destination']}", folder, told)
+    made = Store(container["Image"], f"{mount.get('Name') or mount['Source']}:{mount['Destination']}", folder, told)
+    repository.stores[container["Id"]] = made
+    return made
 
 
 def load(

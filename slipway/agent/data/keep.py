@@ -121,6 +121,26 @@ def document(home: StackHome) -> Document:
     return found
 
 
+def noted(home: StackHome, name: str) -> dict[str, Any]:
+    """Return a note on the repository that is used now (see `container.note`); {} where it is on another one, or there is none."""
+    value, told = read_json(folder(home) / name) or {}, known(home)
+    return value if told and value.get("repository") == told.repository else {}
+
+
+def forget(home: StackHome) -> bool:
+    """Keep nothing of a stack here any more: neither the timer nor anybody else backs it up. Return whether it was.
+
+    What was noted of its repository stays, and the backups do.
+    """
+    document = folder(home) / "document.json"
+    if not document.exists():
+        return False
+    document.unlink()
+    for name in ("secrets", "configuration"):
+        _fill(folder(home) / name, {})
+    return True
+
+
 def write_document(home: StackHome, value: dict[str, Any], secrets: dict[str, str], files: dict[str, str]) -> None:
     """Note what the stack keeps.
 

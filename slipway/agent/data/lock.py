@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome, flock, now, read_json
-from . import keep
+from . import keep, stale
 from .container import hostname_of, note, remove_containers
 from .restic import Repository
 
@@ -67,7 +67,7 @@ def alone(home: StackHome, who: Who, wait: float, progress: Callable[[str], None
             progress("removing what a killed run left")
             remove_containers(home, runs[:-1])
             _tidy(home, run)
-        yield Repository(home, run)
+        yield Repository(home, run, progress)
         note(
             home, "holder.json", {**holder, "hostnames": [], "runs": []}
         )  # where it failed, the next one looks for what it left
@@ -78,7 +78,7 @@ def _tidy(home: StackHome, run: str) -> None:
     repository = Repository(home, run)
     known = read_json(keep.folder(home) / "known.json") or {}
     if known.get("repository") == repository.document.repository:
-        repository.unlock()
+        stale.unlock(repository)
 
 
 def _hostname(home: StackHome, kept: keep.Kept) -> str:

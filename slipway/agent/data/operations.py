@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import backup, drill, keep, lock, quiet, restore_operations, retention, storage  # noqa: F401 - some register what can be done
+from . import backup, drill, keep, lock, quiet, restore_operations, retention, stale, storage  # noqa: F401 - some register what can be done
 from .lock import Who
 from .restic import Repository
 
@@ -15,6 +15,12 @@ def _write(_: Context, home: StackHome, document: Result, secrets: Result, confi
     """Note what the stack keeps, for whoever backs it up: a person, or the timer with nobody's machine up."""
     keep.write_document(home, document, secrets, configuration)
     return {}
+
+
+@operation("backup.forget")
+def _forget(_: Context, home: StackHome) -> Result:
+    """The stack keeps nothing here any more: it moved to another host, or its file says so."""
+    return {"forgotten": keep.forget(home)}
 
 
 @operation("backup.run")
@@ -35,9 +41,8 @@ def _check(context: Context, home: StackHome, by: str, command: str, read_data: 
         context.progress("reading all data" if read_data else "checking the repository")
         repository.verify(*(["--read-data"] if read_data else []))
         sets, half = repository.sets()
-        for number, one in enumerate(sets, 1):
-            context.progress(f"manifest {number} of {len(sets)}")
-            parts = {p["snapshot"] for p in repository.manifest(one)["parts"]}
+        for one, manifest in zip(sets, repository.manifests(sets), strict=True):
+            parts = {p["snapshot"] for p in manifest["parts"]}
             if parts != {p.id for p in one.parts}:
                 raise OperationFailed(f"the manifest of {one.id} is of other snapshots than the repository has")
         return {"sets": len(sets), "half": len(half)}
@@ -53,4 +58,4 @@ def _prune(context: Context, home: StackHome, by: str, command: str) -> Result:
 @operation("backup.unlock")
 def _unlock(context: Context, home: StackHome, by: str, command: str) -> Result:
     with lock.alone(home, Who("unlock", by, command), 0.0, context.progress) as repository:
-        return {"removed": repository.unlock()}
+        return {"removed": stale.unlock(repository)}

@@ -17,12 +17,13 @@ from typing import Any
 from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import keep
+from . import keep, own
 from .container import Job
 from .restic import Repository, Watch, host
+from .sqlwords import name
 
 PASSWORD = "/run/slipway-password"  # noqa: S105 - where a container finds it
-_READ_PASSWORD = f'if [ -e {PASSWORD} ]; then PGPASSWORD="$(cat {PASSWORD})"; export PGPASSWORD; fi\n'
+READ_PASSWORD = f'if [ -e {PASSWORD} ]; then PGPASSWORD="$(cat {PASSWORD})"; export PGPASSWORD; fi\n'
 _LOCKED_FOR = 300_000
 """Milliseconds that a dump waits for a table that somebody has locked."""
 _MARK = "slipway-end"
@@ -77,7 +78,7 @@ SELECT json_build_object(
 
 @dataclass(frozen=True)
 class Server:
-    """Where a database is: `network` and `image` are those of containers that speak with it."""
+    """Where a database is: `network` (and a `second` one) and `image` are those of containers that speak with it."""
 
     network: str
     image: str
@@ -86,6 +87,7 @@ class Server:
     database: str
     user: str
     password: str = ""
+    second: str = ""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -100,9 +102,8 @@ class Server:
 
     def job(self, repository: Repository, name: str) -> Job:
         """Return a container that speaks with it."""
-        return repository.job(
-            name, image=self.image, network=self.network, mounts=self.mounts, variables=self.variables
-        )
+        where = {"network": self.network, "second": self.second}
+        return repository.job(name, image=self.image, mounts=self.mounts, variables=self.variables, **where)
 
 
 def accessory(home: StackHome, service: str) -> dict[str, Any]:
@@ -136,8 +137,17 @@ class Conversation:
         self._process = process
         self._errors: list[str] = []
         threading.Thread(target=self._hear, daemon=True).start()
-        for name, value in SETTINGS.items():
-            self.ask(f"SET {name} = '{value}'")
+        self._settle()
+
+    def _settle(self) -> None:
+        self.ask("SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in SETTINGS.items()))
+
+    def connect(self, database: str) -> None:
+        """Go on with another database of the same server. Raises OperationFailed where that is not possible."""
+        value = database.replace("\\", "\\\\").replace("'", "\\'")
+        told = name(f"dbname='{value}'")  # psql takes a name's quotes around it, whatever is in it
+        self._say(f"\\connect -reuse-previous=on {told}\n")
+        self._settle()
 
     def _hear(self) -> None:
         for line in self._process.stderr:
@@ -146,11 +156,7 @@ class Conversation:
     def ask(self, sql: str) -> str:
         """Return what one statement answers, which has to be one line. Raises OperationFailed where it fails."""
         self._errors = []
-        try:
-            self._process.stdin.write(f"{sql};\n\\echo {_MARK} :ERROR\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._gone() from error
+        self._say(f"{sql};\n\\echo {_MARK} :ERROR\n")
         lines: list[str] = []
         for line in self._process.stdout:
             if line.startswith(_MARK):
@@ -160,6 +166,13 @@ class Conversation:
                 return "".join(lines).strip()
             lines.append(line)
         raise self._gone()
+
+    def _say(self, text: str) -> None:
+        try:
+            self._process.stdin.write(text)
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._gone() from error
 
     def _gone(self) -> OperationFailed:
         with contextlib.suppress(Exception):
@@ -171,7 +184,7 @@ class Conversation:
 def talk(repository: Repository, where: Server) -> Iterator[Conversation]:
     """Open a conversation with a database. Raises OperationFailed where it does not answer."""
     job = where.job(repository, "sums")
-    script = _READ_PASSWORD + "exec psql --no-psqlrc --quiet --no-align --tuples-only --no-password"
+    script = READ_PASSWORD + "exec psql --no-psqlrc --quiet --no-align --tuples-only --no-password"
     with engine.child(job.argv(script, ()), container=job.container) as process:
         try:
             yield Conversation(process)
@@ -221,7 +234,7 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
     with talk(repository, where) as talking, ThreadPoolExecutor(1) as pool:
         talking.ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         exported = talking.ask("SELECT pg_export_snapshot()")
-        about = json.loads(talking.ask(ABOUT_SQL))
+        about = json.loads(talking.ask(ABOUT_SQL)) | {"own": own.of(talking, kept.database)}
         wanted = {t if "." in t else f"public.{t}" for t in kept.tables}
         tables = [t for t in json.loads(talking.ask(TABLES_SQL)) if not wanted or t.replace('"', "") in wanted]
         missing = sorted(wanted - {t.replace('"', "") for t in tables})
@@ -262,7 +275,7 @@ def _dump(
     words = ["pg_dump", "--format=custom", "--compress=0", "--no-password", f"--snapshot={exported}"]
     words += [f"--lock-wait-timeout={_LOCKED_FOR}", *(f"--table={t}" for t in tables)]
     script = (
-        f'{_READ_PASSWORD}tags=$1; file=$2; host=$3; shift 3\n{job.restic} backup --json --retry-lock 2m --host "$host"'
+        f'{READ_PASSWORD}tags=$1; file=$2; host=$3; shift 3\n{job.restic} backup --json --retry-lock 2m --host "$host"'
         ' --tag "$tags" --stdin-filename "$file" --stdin-from-command -- "$@" || exit $?\n'
         f'echo; {job.restic} dump --no-lock --tag "$tags" latest "$file" 2> /tmp/read | pg_restore --list'
         " || { code=$?; cat /tmp/read >&2; exit $code; }\n"

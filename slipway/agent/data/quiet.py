@@ -27,9 +27,9 @@ def _stop(context: Context, home: StackHome) -> Result:
     stopped = []
     for container in sorted(_apps(home), key=lambda c: _rank(home, c)):
         context.progress(f"stopping {container['Name'].lstrip('/')}")
+        context.stopped = True  # before it is: whoever is interrupted in between starts it again
         start.stop(container)
         stopped.append(container["Name"].lstrip("/"))
-        context.stopped = True
     return {"stopped": stopped}
 
 

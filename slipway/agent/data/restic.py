@@ -10,28 +10,35 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome, now, read_json
 from . import keep, snapshots
-from .container import SECRETS, Done, Job, host_prefix, hostname_of, note
+from .container import SECRETS, Done, Job, hostname_of, note
 from .snapshots import SnapshotSet
 
 _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 10, 11, 12
 _KILLED = 137
+TIMED_OUT = (124, 143)
+ANSWERS_WITHIN = 30
+"""Seconds that a storage gets for its first answer; `timeout` exits with one of `TIMED_OUT`."""
 _LOCK_WAIT = ["--retry-lock", "2m"]
 """Another stack may share the repository, and prune it at this moment."""
 _LONG_WAIT = ["--retry-lock", "30m"]
 """For what has to be alone in the repository: another stack's dump may take long. Later a lock is stale anyway."""
+_WAITS = "repo already locked"
+"""How restic begins to say that it waits."""
+_WAITING = "another run has the repository locked: waiting for it, 30 min at most (inv backup.unlock removes what killed runs left)"
 _FORGET_AT_ONCE = 200
+_MANIFEST = "/manifest.json"
 
-# To restic a lock is stale where the process with its number is gone from the host of its name. Containers have host names and
-# numbers of processes of their own: so it is asked in one that has that host name. There it is process 1 (no lock is of it, since
-# all others run below an init process), and its threads, which count as well, come after numbers that were used up.
-_UNLOCK = "i=0; while [ $i -lt 400 ]; do (:); i=$((i + 1)); done; exec {restic} unlock"
+_CONCLUDE = f"""
+echo 'slipway check'; {{restic}} check {{check}}
+echo 'slipway store'; {{restic}} backup --json {{wait}} --host "$2" --tag "$1" --stdin --stdin-filename {_MANIFEST}
+echo 'slipway list'; {{restic}} snapshots --json --no-lock --tag {snapshots.MARK}
+"""
 
 
 class Repository:
@@ -40,23 +47,34 @@ class Repository:
     Args:
         home: the stack's folder.
         run: name of the run that uses it; it names containers, locks and snapshots.
+        tell: told what it waits for.
     """
 
-    def __init__(self, home: StackHome, run: str) -> None:
-        self.home, self.run_name = home, run
+    def __init__(self, home: StackHome, run: str, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.home, self.run_name, self.tell = home, run, tell
         self.document = keep.document(home)
         self._jobs = itertools.count(1)  # several threads make jobs
         self.seen: tuple[list[SnapshotSet], list[str]] | None = None
         """The sets as they were told last."""
+        self.stores: dict[str, Any] = {}
+        """What Redis servers told of their configuration, by container: they are asked once in a run."""
 
     def job(self, name: str, **more: Any) -> Job:
         """Return a throw-away container of this run with the repository in it (see `Job`)."""
-        return Job(self.home, self.run_name, f"{name}-{next(self._jobs)}", self.document, **more)
+        return Job(self.home, self.run_name, f"{name}-{next(self._jobs)}", self.document, tell=self.tell, **more)
 
     def restic(self, name: str, *words: str, stdin: str | None = None, line: Any = None, **more: Any) -> Done:
         """Run one command of restic in a container of its own image. Return how it ended."""
         job = self.job(name, **more)
-        return job.do(f'exec {job.restic} "$@"', *words, stdin=stdin, line=line)
+        lines: list[str] = []
+
+        def hear(text: str) -> None:
+            if text.startswith(_WAITS):
+                self.tell(_WAITING)
+            lines.append(text)
+
+        done = job.do(f'exec {job.restic} "$@"', *words, stdin=stdin, line=line or hear)
+        return Done(done.code, "".join(lines), done.err)
 
     def check(self, what: str, done: Done) -> Done:
         """Return `done` where it ended well.
@@ -72,6 +90,10 @@ class Repository:
             raise OperationFailed(f"the repository {where} does not open with this password", todo, bad_input=True)
         if done.code == _NO_REPOSITORY:
             raise OperationFailed(f"there is no repository at {where}", told(done), bad_input=True)
+        if done.code in TIMED_OUT:
+            raise OperationFailed(
+                f"the repository {where} does not answer", f"{ANSWERS_WITHIN} s\n{told(done)}".strip()
+            )
         if done.code == _LOCKED:
             raise OperationFailed(f"{what}: the repository {where} is locked by another run", told(done))
         why = f"killed, or more than {self.document.memory} MB of memory" if done.code == _KILLED else str(done.code)
@@ -102,7 +124,14 @@ class Repository:
             note(self.home, "known.json", {"repository": self.document.repository, "since": now()})
 
     def _list(self) -> Done:
-        return self.restic("list", "snapshots", "--json", "--no-lock", "--tag", snapshots.MARK)
+        job = self.job("list")
+        return job.do(f"{self.asked(job)}exec {job.restic} snapshots --json --no-lock --tag {snapshots.MARK}")
+
+    def asked(self, job: Job) -> str:
+        """Return the shell's words that end a script where the storage does not answer: restic itself would go on for long."""
+        if keep.is_local(self.document.repository):
+            return ""
+        return f"timeout {ANSWERS_WITHIN} {job.restic} cat config > /dev/null || exit $?\n"
 
     def sets(self) -> tuple[list[SnapshotSet], list[str]]:
         """Return the stack's whole sets, oldest first, and the ids of snapshots that belong to none (half ones).
@@ -116,17 +145,44 @@ class Repository:
 
     def manifest(self, of: SnapshotSet) -> dict[str, Any]:
         """Return what a set says of itself. Raises OperationFailed where it can't be read."""
-        done = self.restic("manifest", "dump", "--no-lock", of.manifest, "/manifest.json")
-        self.check(f"the manifest of {of.id} could not be read", done)
-        value: dict[str, Any] = json.loads(done.out)
-        return value
+        return self.manifests([of])[0]
 
-    def store(self, tags: str, path: str, text: str) -> dict[str, Any]:
-        """Store a small document as a snapshot. Return restic's summary of it."""
-        words = ["backup", "--json", *_LOCK_WAIT, *host(self.document), "--tag", tags]
-        watch = Watch()
-        done = self.restic("store", *words, "--stdin", "--stdin-filename", path, stdin=text, line=watch)
-        return watch.ended(self.check("the manifest could not be stored", watch.with_errors(done)))
+    def manifests(self, sets: Sequence[SnapshotSet]) -> list[dict[str, Any]]:
+        """Return what each of these sets says of itself. Raises OperationFailed where one can't be read."""
+        if not sets:
+            return []
+        job, found = self.job("manifest"), list[str]()
+
+        def hear(line: str) -> None:
+            if line.strip():
+                found.append(line)
+                self.tell(f"manifest {len(found)} of {len(sets)}")
+
+        script = f'for id; do {job.restic} dump --no-lock "$id" {_MANIFEST}; echo; done'
+        done = job.do(script, *(s.manifest for s in sets), line=hear)
+        first = sets[min(len(found), len(sets) - 1)]
+        self.check(f"the manifest of {first.id} could not be read", done)
+        return [json.loads(line) for line in found]
+
+    def conclude(self, tags: str, manifest: str) -> None:
+        """Check the repository, store a manifest, which makes a set of dumps, and list what is there: `seen`. In one container.
+
+        Args:
+            tags: of the manifest's snapshot.
+            manifest: JSON on one line.
+
+        Raises:
+            OperationFailed: restic found the repository damaged, or the manifest could not be stored.
+        """
+        job, heard = self.job("conclude"), _Steps(self.tell)
+        cached = [] if keep.is_local(self.document.repository) else ["--with-cache"]
+        script = _CONCLUDE.format(restic=job.restic, check=" ".join([*_LONG_WAIT, *cached]), wait=" ".join(_LOCK_WAIT))
+        done = job.do(script, tags, host(self.document)[1], stdin=manifest, line=heard)
+        what = {
+            "list": "the snapshots could not be listed", "store": "the manifest could not be stored",
+        }.get(heard.step, "restic check found the repository damaged")  # fmt: skip
+        done.out = "".join(heard.lines)
+        self.seen = snapshots.sort_out(_listed(self.check(what, done)), self.document.env, self.document.stack)
 
     def forget(self, ids: Iterable[str], *, prune: bool) -> None:
         """Forget snapshots by id, and with `prune` remove what only they needed. Raises OperationFailed."""
@@ -140,33 +196,6 @@ class Repository:
     def verify(self, *words: str) -> None:
         """Have restic check the repository; `--read-data` reads all of it. Raises OperationFailed where it finds anything."""
         self.check("restic check found the repository damaged", self.restic("check", "check", *_LONG_WAIT, *words))
-
-    def unlock(self) -> list[str]:
-        """Remove the locks of runs of this host that are gone, and those that are too old to restic. Return their host names.
-
-        Raises:
-            OperationFailed: the repository can't be read, or a lock can't be removed.
-        """
-        mine = set((read_json(keep.folder(self.home) / "holder.json") or {}).get("hostnames", []))
-        removed: list[str] = []
-        names = self._locks()
-        # Looked for after the locks: another stack's run may begin in between.
-        alive = {h for c in engine.containers(slipway_task="") if (h := c["Config"].get("Hostname"))}
-        for name in names:
-            if (name.startswith(host_prefix()) or name in mine) and name not in alive:
-                done = self.job("unlock").do(_UNLOCK.format(restic=self.job("").restic), hostname=name, init=False)
-                self.check("a stale lock was not removed", done)
-                removed.append(name)
-        if set(names) - set(removed):
-            self.check("stale locks were not removed", self.restic("unlock", "unlock"))  # those older than 30 min
-            removed += sorted(set(names) - set(removed) - set(self._locks()))
-        return removed
-
-    def _locks(self) -> list[str]:
-        """Return the host names in the repository's locks."""
-        done = self.check("locks could not be listed", self.restic("locks", "list", "locks", "--no-lock"))
-        found = [self.restic("lock", "cat", "lock", "--no-lock", lock) for lock in done.out.split()]
-        return sorted({str(json.loads(f.out)["hostname"]) for f in found if f.code == 0})  # one may be gone meanwhile
 
 
 def host(document: keep.Document) -> list[str]:
@@ -190,6 +219,22 @@ def told(done: Done) -> str:
 def _listed(done: Done) -> list[dict[str, Any]]:
     value: list[dict[str, Any]] = json.loads(done.out or "[]") or []
     return value
+
+
+class _Steps:
+    """Hears the steps of a script (`slipway NAME`), and keeps what the one in hand says."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.step, self.lines, self._tell = "", list[str](), tell
+
+    def __call__(self, line: str) -> None:
+        """Take one line of standard output."""
+        if line.startswith("slipway "):
+            self.step, self.lines = line.split()[1], []
+        elif line.startswith(_WAITS):
+            self._tell(_WAITING)
+        else:
+            self.lines.append(line)
 
 
 class Watch:
@@ -221,6 +266,11 @@ class Watch:
             self.summary = value
         elif kind in ("error", "exit_error"):
             self.errors.append(line)
+        elif kind == "verbose_status":
+            self.item(value)
+
+    def item(self, value: dict[str, Any]) -> None:
+        """Take what restic says of one file or folder, where it was asked to."""
 
     def with_errors(self, done: Done) -> Done:
         """Return how it ended, with the errors that were told on standard output."""

@@ -15,7 +15,7 @@ from typing import Any
 from .. import engine, gate
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import files, into_files, into_postgres, into_redis, keep, postgres, redis, snapshots
+from . import files, into_files, into_postgres, into_redis, keep, postgres, redis, snapshots, swap_postgres
 from .keep import Kept
 from .restic import Repository
 from .snapshots import SnapshotSet
@@ -152,7 +152,7 @@ def something(repository: Repository, one: Work, targets: Targets) -> bool:
         with into_postgres.administrator(repository, where) as talking:
             if not into_postgres.exists(talking, one.kept.database):
                 return False
-        with postgres.talk(repository, where) as talking:
+            talking.connect(one.kept.database)
             return bool(json.loads(talking.ask(postgres.TABLES_SQL.replace("\n", " "))))
     if one.kept.kind == "redis":
         container = postgres.accessory(repository.home, one.service)
@@ -183,10 +183,10 @@ def put_in_place(
         if one.kept.kind == "postgres":
             where = postgres.server(repository.home, one.kept)
             if one.kept.tables or _in_place(repository, one, where):
-                into_postgres.replace(repository, one.kept, one.part, where)
+                swap_postgres.replace(repository, one.kept, one.part, where)
                 _drop_beside(repository, one, where)
             else:
-                into_postgres.swap(repository, one.kept, where)
+                swap_postgres.swap(repository, one.kept, one.part, where)
             done.append(f"{one.service}: {len(one.part['tables'])} tables")
         elif one.kept.kind == "redis":
             where_ = into_redis.store(repository, one.kept)

@@ -13,9 +13,9 @@ from ..failure import OperationFailed
 from ..state import HOME, StackHome, append_line, now
 from . import keep, lock, postgres
 from .container import CACHE
-from .into_postgres import name
 from .lock import Who
 from .restic import Repository
+from .sqlwords import name
 
 _SIZES_SQL = (
     "SELECT coalesce(json_agg(json_build_array(t, s, n) ORDER BY s DESC), '[]') FROM (SELECT format('%I.%I', n.nspname, c.relname)"
@@ -124,6 +124,10 @@ def _clean(
         kept = {k.service: k for k in repository.document.kept if k.kind == "postgres"}
         for one in tables:
             context.progress(f"{one['service']}: {one['table']}")
+            if one["service"] not in kept:
+                what = f"this host does not know a database {one['service'] or 'of the stack'}"
+                seen = f"it was told of {', '.join(kept) or 'none'}; a deploy, or inv backup, tells it what the stack keeps now"
+                raise OperationFailed(what, seen, service=one["service"], bad_input=True)
             with postgres.talk(repository, postgres.server(home, kept[one["service"]])) as talking:
                 schema, _, table = one["table"].rpartition(".")
                 where = f"{name(schema)}.{name(table)}" if schema else f"public.{name(table)}"

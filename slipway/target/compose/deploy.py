@@ -63,7 +63,8 @@ def deploy(place: Workplace, version: Version, *, plan_only: bool = False, cut: 
             release, request = release_of(run.hosts, version, cut)
             live = live_release(request.facts)
             if unchanged(request, release, named=bool(version.name)):
-                run.on_every_host(policy(place.env))
+                kept = {host: planner.keeping(request, host) for host in request.hosts}
+                run.on_every_host(policy(place.env), more=kept)
                 return Outcome("deploy", place.env.name, place.stack.name, str(live), live, False, place.url)
             serve_official_images(place)
             plan = planner.plan_deploy(request, release)

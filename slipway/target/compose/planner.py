@@ -102,13 +102,21 @@ def _prepare(request: Request, release: Release, recorded: Mapping[str, Any]) ->
                 "images.pull", f"pull {len(set(images))} images", {"images": sorted(set(images)), "auth": request.auth}
             ),
             router_operation(request),
-            *([request.backup] if first and request.backup else []),
+            *keeping(request, host),
             *drain_wait(request, host, release.id),
         ]
         if fresh and request.stack.of_role("accessory"):
             ops += accessory_operations(request)
         hosts[host] = tuple(ops)
     return Phase("Prepare hosts", hosts)
+
+
+def keeping(request: Request, host: str) -> list[Operation]:
+    """Return what tells a host what it keeps: the first one; another one that once was, that it keeps nothing any more."""
+    if host == request.first and request.env.backup and request.stack.kept:
+        return [request.backup] if request.backup else []
+    told = request.facts[host].raw.get("backup")
+    return [Operation("backup.forget", "note that nothing is kept here any more")] if told else []
 
 
 def drain_wait(request: Request, host: str, coming: str) -> list[Operation]:

@@ -40,7 +40,7 @@ class Request:
         migrations: names of the stack's migrations; empty where the version is not this tree's.
         contracting: those of them that contract: a deploy leaves them.
         cut: end old releases' open requests now, where there are too many.
-        backup: what tells the first host what to keep; None where nothing is kept.
+        backup: what tells the first host what to keep; None where nothing is kept, or its secrets are not known here.
     """
 
     env: Environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,17 +57,20 @@ class Run:
     hosts: Open
     fence: int
 
-    def on_every_host(self, *operations: Operation) -> dict[str, list[dict[str, Any]] | None]:
-        """Have every host do operations, side by side; None for a host that can't: an error in hand says so."""
+    def on_every_host(
+        self, *operations: Operation, more: Mapping[str, Sequence[Operation]] | None = None
+    ) -> dict[str, list[dict[str, Any]] | None]:
+        """Have every host do operations, side by side, `more` by its name; None for a host that can't: an error in hand says so."""
 
-        def one(session: HostSession) -> list[dict[str, Any]] | None:
+        def one(host: str, session: HostSession) -> list[dict[str, Any]] | None:
+            wanted = [*operations, *(more or {}).get(host, ())]
             with contextlib.suppress(SlipwayError):
-                return session.perform(self.hosts.place.stack.name, operations, fence=self.fence)
+                return session.perform(self.hosts.place.stack.name, wanted, fence=self.fence)
             return None
 
         sessions = self.hosts.sessions
         with ThreadPoolExecutor(len(sessions)) as pool:
-            return dict(zip(sessions, pool.map(one, sessions.values()), strict=True))
+            return dict(zip(sessions, pool.map(one, sessions, sessions.values()), strict=True))
 
     def receiving(self) -> Receiving:
         """Return which releases each host's router sends requests to now."""

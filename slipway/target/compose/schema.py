@@ -74,10 +74,15 @@ def past(facts: HostFacts, release: str) -> list[str]:
 
 
 def needed_by(request: Request, wanted: Iterable[str]) -> dict[str, list[str]]:
-    """Return which releases that run, or serve, do not know which of these migrations: they need what those take away."""
+    """Return which releases do not know which of these migrations: they need what those take away.
+
+    Asked are those that run, or serve, and the one that a rollback would go back to, though it may have stopped long ago.
+    """
     found: dict[str, list[str]] = {}
     for facts in request.facts.values():
-        mine = {r for r in facts.releases if facts.running(r)} | facts.receiving()
+        mine = (
+            {r for r in facts.releases if facts.running(r)} | facts.receiving() | set(facts.rollback_candidates()[:1])
+        )
         for release in sorted(mine):
             lacking = sorted(set(wanted) - knows(request.facts[request.first].releases.get(release, {})))
             if lacking:
@@ -176,13 +181,19 @@ def plan_contract(
 
 def _needed(request: Request, live: str, needed: Mapping[str, Sequence[str]]) -> BadInput:
     names = sorted({name for of in needed.values() for name in of})
-    words = [f"{r} {'serves' if r == live else 'still runs, for a rollback or for open requests'}" for r in needed]
+    runs = {r for facts in request.facts.values() for r in needed if facts.running(r)}
+    stopped = "is what a rollback goes back to"
+    words = [
+        f"{r} {'serves' if r == live else 'still runs, for a rollback or for open requests' if r in runs else stopped}"
+        for r in needed
+    ]
     what = f"{', '.join(names)} would take away what a release needs that was made before there was one"
     if live in needed:
         todo = f"inv deploy --env {request.env.name} brings a version that knows it; then inv migrate --contract"
     else:
         todo = (
-            "inv release.list shows when it has stopped: keep_warm after it was left; or deploy once more, and it stops"
+            f"inv deploy --env {request.env.name} once more: a rollback then goes back to a release that knows it,"
+            " and the older ones stop"
         )
     serves = f"release {live}"
     return BadInput(

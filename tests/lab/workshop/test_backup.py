@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Iterator
 
@@ -18,7 +19,9 @@ WHERE = "repository: /var/backups/slipway/lab"
 @pytest.fixture(scope="module")
 def first(books: Site) -> dict[str, object]:
     """The first backup of the stack."""
-    return dict(books.inv("backup", "--format", "json").ok().json()["set"])
+    made = dict(books.inv("backup", "--format", "json").ok().json()["set"])
+    data.cheapen(books)
+    return made
 
 
 @pytest.fixture
@@ -180,6 +183,47 @@ def test_killed_anywhere(kept: Site) -> None:
     stored = json.loads(data.restic(kept, "snapshots", "--json", "--tag", "slipway"))
     runs = {tag for s in stored for tag in s["tags"] if tag.startswith("run=")}
     assert runs == {f"run={s['id']}" for s in data.listed(kept)}, "what is half has been forgotten"
+
+
+def test_killed_while_it_prunes(kept: Site) -> None:
+    """What is kept stays whole; the next pruning needs no help."""
+    whole = [s for s in data.listed(kept) if s["scope"] == "full"]
+    data.add_partial(kept, 6)
+    for how in data.KILLS:
+        running = kept.start("backup.prune")
+        time.sleep(random.uniform(0.6, 1.6))
+        data.kill(kept, running, how)
+    kept.inv("backup.prune").ok()
+    after = data.listed(kept)
+    assert [s for s in after if s["scope"] == "full"] == whole
+    assert sum(s["scope"] == "partial" for s in after) == 3
+    assert "no errors were found" in data.restic(kept, "check")
+    assert data.restic(kept, "list", "locks", "--no-lock") == ""
+
+
+_SET_BACK = """
+import time
+from slipway.agent.data import container, retention
+at, do = time.gmtime(1577836800), container.Job.do
+time.gmtime = lambda *_: at
+container.Job.do = lambda job, script, *words, **more: do(
+    job, script.replace(" backup --json", " backup --json --time '2020-01-01 00:00:00'"), *words, **more
+)
+made = backup.take(repository, progress=lambda _: None)
+retention.prune(repository)
+print(made.id)
+"""
+
+
+def test_a_clock_that_was_set_back(kept: Site) -> None:
+    """To a host in 2020 the backup is years older than those before it: it is the newest all the same, and stays."""
+    before = data.listed(kept)
+    made = data.agent(kept, _SET_BACK)
+    assert made.startswith("20200101-")
+    after = data.listed(kept)
+    assert (after[0]["id"], after[0]["time"][:10]) == (made, "2020-01-01")
+    assert before[0]["id"] in {s["id"] for s in after}
+    assert made in kept.inv("restore", "--plan").ok().out, "it is the latest"
 
 
 def test_the_hosts_own_timer(kept: Site) -> None:

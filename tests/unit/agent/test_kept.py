@@ -68,10 +68,11 @@ def test_before_migrations(home: state.StackHome, monkeypatch: pytest.MonkeyPatc
     home.note("r-1", live_since=state.now())
     backup.before_migrations(home, "me", print)
     assert made == ["before migrations"]
-    state.write_json(keep.folder(home) / "good.json", {"at": state.now(), "set": "x"})
+    here = {"set": "x", "repository": DOCUMENT["repository"]}
+    state.write_json(keep.folder(home) / "good.json", {**here, "at": state.now()})
     backup.before_migrations(home, "me", print)
     assert made == ["before migrations"]
-    state.write_json(keep.folder(home) / "good.json", {"at": "2020-01-01T00:00:00.000Z", "set": "x"})
+    state.write_json(keep.folder(home) / "good.json", {**here, "at": "2020-01-01T00:00:00.000Z"})
     keep.write_document(home, {**DOCUMENT, "before_migrations": False}, {"password": "p"}, {})
     backup.before_migrations(home, "me", print)
     assert made == ["before migrations"]
@@ -80,13 +81,33 @@ def test_before_migrations(home: state.StackHome, monkeypatch: pytest.MonkeyPatc
 def test_a_backup_that_is_late(home: state.StackHome) -> None:
     keep.write_document(home, {**DOCUMENT, "late_after": 60}, {"password": "p"}, {})
     assert backup.state(home) == {"last": None, "age_s": None, "set": None, "late": True, "failed": None, "drill": None}
-    state.write_json(keep.folder(home) / "good.json", {"at": state.now(), "set": "x"})
+    here = {"set": "x", "repository": DOCUMENT["repository"]}
+    state.write_json(keep.folder(home) / "good.json", {**here, "at": state.now()})
     state.write_json(keep.folder(home) / "last.json", {"at": state.now(), "outcome": "failed: full"})
     found = backup.state(home)
     assert found
     assert (found["set"], found["late"], found["failed"]) == ("x", False, "failed: full")
-    state.write_json(keep.folder(home) / "good.json", {"at": "2020-01-01T00:00:00.000Z", "set": "x"})
+    state.write_json(keep.folder(home) / "good.json", {**here, "at": "2020-01-01T00:00:00.000Z"})
     assert (backup.state(home) or {})["late"]
+
+
+def test_a_good_backup_of_another_repository_says_nothing(home: state.StackHome) -> None:
+    here = {"set": "x", "repository": DOCUMENT["repository"], "at": state.now(), "verdict": "good"}
+    state.write_json(keep.folder(home) / "good.json", here)
+    keep.write_document(home, {**DOCUMENT, "repository": "/var/backups/other"}, {"password": "p"}, {})
+    found = backup.state(home) or {}
+    assert (found["set"], found["late"], found["drill"]) == (None, True, None)
+
+
+def test_a_host_that_keeps_nothing_any_more(home: state.StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its timer finds no work, and the repository's password is gone from it."""
+    monkeypatch.setattr(backup, "run", lambda *_, **__: pytest.fail("it was backed up"))
+    keep.write_document(home, DOCUMENT, {"password": "p"}, {"envs/e.yml": ""})
+    assert keep.forget(home)
+    assert not keep.forget(home)
+    assert backup.run_all() == 0
+    assert backup.state(home) is None
+    assert [p for p in keep.folder(home).rglob("*") if p.is_file()] == []
 
 
 def test_what_restic_says_is_told_as_words() -> None:

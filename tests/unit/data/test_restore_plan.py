@@ -73,3 +73,28 @@ def test_the_plan_says_what_is_replaced(tmp_path: Path) -> None:
     lines = "\n".join(plan(tmp_path).lines())
     assert "backup on app1: 20260101-000000-abcd of 2026-01-01T00:00:00.000Z, made with release v0-123456" in lines
     assert "data on app1: store (redis): replaced, 2.0 MB" in lines
+
+
+def test_files_in_folders_of_the_host(tmp_path: Path) -> None:
+    """They are put back there, and no volume is made of them."""
+    web = {
+        **FILES["web"],
+        "volumes": [
+            "store:/app/papers",
+            "/srv/models:/models:ro",
+            {"type": "bind", "source": "/srv/x", "target": "/x"},
+        ],
+    }
+    web["x-slipway"] = {
+        **FILES["web"]["x-slipway"],
+        "backup": {"kind": "files", "paths": ["/models/good", "/x", "/app/papers"]},
+    }
+    request = values.request(tmp_path, {"app1": values.facts()}, services={"web": web})
+    assert restore_plan.targets(request.stack) == {"web": [
+        {"path": "/models/good", "volume": "/srv/models", "mount": "/models"},
+        {"path": "/x", "volume": "/srv/x", "mount": "/x"},
+        {"path": "/app/papers", "volume": "slipway-probe-store", "mount": "/app/papers"},
+    ]}  # fmt: skip
+    made = restore_plan.plan_restore(request, CHOSEN, (), save=True)
+    ensure = next(o for p in made.phases for o in p.hosts["app1"] if o.kind == "volumes.ensure")
+    assert ensure.params["names"] == ["slipway-probe-store"]

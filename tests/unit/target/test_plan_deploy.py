@@ -310,3 +310,14 @@ def test_what_makes_it_a_change(tmp_path: Path) -> None:
     assert unchanged(with_(), one)
     starting = [{**c, "health": "starting"} if c["service"] == "web" else c for c in whole["containers"]]
     assert unchanged(with_(containers=starting), one), "the gate asked web by HTTP: its own check may come later"
+
+
+def test_a_host_that_once_kept_the_data_is_told_that_it_does_no_more(tmp_path: Path) -> None:
+    """The stack moved to another first host: the old one's timer would go on with a database that nobody uses."""
+    told = {"last": None}
+    found = {"app1": values.facts(), "app2": values.facts("app2", backup=told)}
+    request = values.request(tmp_path, found)
+    assert values.kinds(planner.keeping(request, "app2")) == ["backup.forget"]
+    assert planner.keeping(request, "app1") == [], "it was never told of anything"
+    first = values.request(tmp_path, {"app1": values.facts(backup=told)})
+    assert values.kinds(planner.keeping(first, "app1")) == ["backup.forget"], "there are no backups in this environment"

@@ -39,12 +39,20 @@ def request(folder: Path, found: Mapping[str, HostFacts], **migrate: Any) -> Req
 
 
 def serving(
-    folder: Path, live: tuple[str, ...] = (), warm: tuple[str, ...] | None = None, **facts: Any
+    folder: Path,
+    live: tuple[str, ...] = (),
+    warm: tuple[str, ...] | None = None,
+    cold: tuple[str, ...] | None = None,
+    **facts: Any,
 ) -> tuple[Request, Release, str]:
-    """Return a request for a host that serves v2, which knows the migrations `live`; v1, which knows `warm`, still runs."""
+    """Return a request for a host that serves v2, which knows the migrations `live`; v1, which knows `warm`, still runs.
+
+    Without `warm` v1 has stopped, and knows `cold` (default: what v2 knows).
+    """
     first = values.request(folder, {"app1": values.facts()})
     one, two = values.release(first, "v1"), values.release(first, "v2")
-    old = {**values.recorded(first, one), "schema": knowing(*(warm or ())), "activated_run": 1}
+    before = warm if warm is not None else live if cold is None else cold
+    old = {**values.recorded(first, one), "schema": knowing(*before), "activated_run": 1}
     found = values.serving(first, two, *([old] if warm is not None else []), **facts)
     known = dict(found.releases)
     known[two.id] = {**known[two.id], "schema": knowing(*live), "activated_run": 2}
@@ -113,6 +121,14 @@ def test_contracting_waits_for_the_warm_predecessor(tmp_path: Path) -> None:
     words = refused(request_, "002_b")
     assert f"{one} still runs" in words
     assert "serves" not in words.partition("Still serving")[0]
+
+
+def test_contracting_waits_for_the_cold_predecessor(tmp_path: Path) -> None:
+    """A rollback would go back to it."""
+    request_, _, one = serving(tmp_path, live=("001_a", "002_b"), cold=("001_a",))
+    words = refused(request_, "002_b")
+    assert f"{one} is what a rollback goes back to" in words
+    assert "inv deploy --env here once more" in words
 
 
 def test_a_warm_predecessor_that_knows_it_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.agent.data import drill
+from slipway.agent.data import throwaway
 
 
 def test_a_folder_of_the_host_becomes_a_volume_of_the_drill(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_a_folder_of_the_host_becomes_a_volume_of_the_drill(tmp_path: Path) -> N
         {"type": "bind", "source": "/etc/ssl", "target": "/certs", "read_only": True},
         {"type": "volume", "source": "data", "target": "/more"},
     ]
-    apart = drill._apart({"services": {"db": {"image": "postgres:17", "volumes": mounts}, "web": {}}})
+    apart = throwaway._apart({"services": {"db": {"image": "postgres:17", "volumes": mounts}, "web": {}}})
     folder, init, certificates, volume = apart["services"]["db"]["volumes"]
     assert folder["type"] == "volume"
     assert folder["target"] == "/data"
