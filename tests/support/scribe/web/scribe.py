@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 FILE = Path("/var/log/scribe/numbers.log")
 RELEASE = os.environ.get("SLIPWAY_RELEASE", "")
-EDITION = json.loads(Path("behaviour.json").read_text())["label"]
+BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -23,6 +24,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = {key: values[0] for key, values in parse_qs(url.query).items()}
         if url.path == "/say":
             self.say(asked)
+        if url.path == "/requests":
+            requests(int(asked["lines"]), int(asked["seed"]))
         body = b"{}"
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -39,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
                 "level": asked.get("level", "info"),
                 "message": asked.get("text", "said"),
                 "n": number,
-                "edition": EDITION,
+                "edition": BEHAVIOUR["label"],
             }
             lines.append(
                 asked["plain"] if "plain" in asked else json.dumps({**told, "request_id": self.headers["X-Request-ID"]})
@@ -49,6 +52,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+
+def requests(lines, seed):
+    """Say lines as a busy service does, one in ten thousand of them an error."""
+    chance, hexadecimal = random.Random(seed), "0123456789abcdef"
+    for number in range(lines):
+        wrong = number % 10_000 == seed * 37
+        told = {
+            "timestamp": f"2026-01-31T14:{number // 60_000 % 60:02d}:{number // 1000 % 60:02d}.{number % 1000:03d}+00:00",
+            "level": "ERROR" if wrong else "INFO", "message": "request failed" if wrong else "request", "logger": "api.requests",
+            "service": "api", "release": RELEASE, "request_id": "".join(chance.choices(hexadecimal, k=32)),
+            "method": "GET", "path": f"/v1/insights/{chance.randrange(100_000)}", "route": "/v1/insights/{business}",
+            "status": 500 if wrong else 200, "ms": chance.randrange(100_000) / 100,
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 class Server(ThreadingHTTPServer):
@@ -77,6 +96,9 @@ def pen():
 
 if sys.argv[1:] == ["pen"]:
     pen()
+elif BEHAVIOUR["mode"] == "crash":
+    print("loading the model")
+    sys.exit(f"the model of {BEHAVIOUR['label']} is corrupt")
 else:
     server = Server(("", 8000), Handler)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
