@@ -34,7 +34,7 @@ def logs(
     until: str = "",
     tail: str = "",
     grep: str = "",
-    field: Sequence[str] = (),
+    field: Sequence[str] | None = None,
     request_id: str = "",
     follow: bool = False,
     format: str = "text",

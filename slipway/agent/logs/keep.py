@@ -67,6 +67,7 @@ def _keep(container: dict[str, Any], found: list[files.File]) -> None:
     temporary = target.with_name(f".writing-{target.name}")
     try:
         with temporary.open("wb") as file:
+            os.fchmod(file.fileno(), 0o640)
             for one in found:
                 _append(file, one)
         if temporary.stat().st_size <= _EMPTY:

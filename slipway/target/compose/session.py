@@ -204,7 +204,7 @@ class HostSession:
     def _send(self, value: Mapping[str, Any]) -> None:
         try:
             self._send_raw(json.dumps(value).encode() + b"\n")
-        except OSError as error:
+        except (OSError, EOFError) as error:  # EOFError: in the middle of a packet
             raise self._lost("it was closed") from error
 
     def _ping(self) -> None:

@@ -18,6 +18,10 @@ _AGAIN_AFTER = 2.0
 """Seconds after which a host that went away is tried again, while one follows."""
 
 
+_CLOSE_WITHIN = 2.0
+"""Seconds to wait for a thread that is being ended: one that is connecting takes its time, and is left to it."""
+
+
 class Line(NamedTuple):
     """One line of a service."""
 
@@ -61,6 +65,9 @@ class Session(Protocol):
     def ask_for(self, parts: int) -> None:
         """See `slipway.target.compose.session.HostSession.ask_for`."""
 
+    def close(self) -> None:
+        """End it, whoever waits for an answer."""
+
 
 class Opener(Protocol):
     """Opens a session with a host."""
@@ -88,11 +95,15 @@ class Feed:
         self._session: Session | None = None
         self._last = ""
         self._closed = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Ask for nothing any more."""
         self._closed.set()
+        if self._session:
+            self._session.close()
+        self._thread.join(_CLOSE_WITHIN)
 
     def next(self, block: bool = True) -> Part:
         """Return the next part of what there was. Raises queue.Empty where there is none yet and it is not to wait."""
@@ -109,7 +120,12 @@ class Feed:
             try:
                 self._read()
                 return
-            except SlipwayError as error:
+            except Exception as error:
+                if self._closed.is_set():  # whatever goes wrong with a connection that is taken away
+                    return
+                if not isinstance(error, SlipwayError):
+                    self._put(Part(self, error=_unforeseen(error), ends=True))
+                    return
                 ends = not self.params["follow"] or isinstance(error, BadInput)
                 self._put(Part(self, error=error, ends=ends))
                 if ends:
@@ -141,3 +157,7 @@ class Feed:
                 if live:
                     self._to = self._arrivals
         self._put(Part(self, ends=True))
+
+
+def _unforeseen(error: Exception) -> SlipwayError:
+    return SlipwayError(f"unforeseen: {type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import subprocess
-import time
+import threading
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -43,6 +43,7 @@ def test_one_request_across_router_and_service(scribe: Site) -> None:
     ask(scribe, "/say?lines=3&text=hello", "one-request")
     ask(scribe, "/say?plain=after+one-request,+a+traceback", "another")
     ask(scribe, "/say", "one-request-more")
+    ask(scribe, "/\\odd%22", "odd")
     found = lines(scribe, "--request-id", "one-request")
     assert [line["service"] for line in found].count("router") == 1
     assert [line["fields"]["n"] for line in found if "n" in line.get("fields", {})] == [0, 1, 2]
@@ -50,6 +51,8 @@ def test_one_request_across_router_and_service(scribe: Site) -> None:
     (access,) = (line["fields"] for line in found if line["service"] == "router")
     assert (access["path"], access["status"], access["request_id"]) == ("/say", 200, "one-request")
     assert [line["time"] for line in found] == sorted(line["time"] for line in found)
+    (odd,) = (line["fields"] for line in lines(scribe, "--service", "router", "--request-id", "odd"))
+    assert odd["path"] == "/\\odd%22", "whatever is asked for, the line is JSON"
     ours = {(line["host"], line["release"]) for line in found if line["service"] == "web"}
     assert ours == {("app1", scribe.live())}
 
@@ -61,7 +64,6 @@ def test_what_is_asked_for_and_nothing_else(scribe: Site) -> None:
         ask(scribe, f"/say?lines=500&level={'error' if turn == 2 else 'info'}&text=many&first={turn * 500}")
     found = lines(scribe, "--field", "level=ERROR", "--since", since, "--service", "web", "--tail", "3")
     assert [line["fields"]["n"] for line in found] == [1497, 1498, 1499]
-    assert [line["fields"]["n"] for line in lines(scribe, "--grep", r'"n": 1(23|99), ', "--since", since)] == [123, 199]
     whole = lines(scribe, "--since", since, "--grep", "many")
     assert sorted(line["fields"]["n"] for line in whole) == list(range(2000))
     assert len({line["container"] for line in whole}) == 2, "both replicas"
@@ -77,33 +79,23 @@ def test_what_is_asked_for_and_nothing_else(scribe: Site) -> None:
 def test_followed_across_a_deploy(scribe: Site) -> None:
     """Every line once, of the old release until its last, of the new one from its first."""
     before = scribe.live()
-    running = scribe.start("logs", "--follow", "--service", "web", "--grep", "step", "--format", "json", "--tail", "0")
-    time.sleep(2)
+    running = scribe.start(
+        "logs", "--follow", "--service", "web", "--grep", "step", "--format", "json", "--since", "1m"
+    )
+    threading.Timer(90, running.process.kill).start()
     ask(scribe, "/say?lines=20&text=step&first=0")
     with scribe.checkout.changed():
         stacks.behave(scribe.checkout, "second", stack="scribe")
         scribe.deploy().ok()
     ask(scribe, "/say?lines=20&text=step&first=20")
-    time.sleep(2)
+    found: list[dict[str, Any]] = []
+    while not found or found[-1]["fields"]["n"] < 39:
+        found.append(json.loads(running.process.stdout.readline()))
     running.process.send_signal(signal.SIGINT)
     done = running.result()
-    assert (done.code, done.err) == (0, "")
-    found = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.code, done.out, done.err) == (0, "", "")
     assert [line["fields"]["n"] for line in found] == list(range(40))
     assert [line["release"] for line in found] == [before] * 20 + [scribe.live()] * 20
-
-
-def test_what_a_release_that_failed_had_to_say(scribe: Site) -> None:
-    with scribe.checkout.changed():
-        stacks.behave(scribe.checkout, "broken", "crash", stack="scribe")
-        scribe.deploy().exits(1)
-    found = lines(scribe, "--grep", "is corrupt")
-    assert {line["text"] for line in found} == {"the model of broken is corrupt"}
-    assert {line["release"] for line in found}.isdisjoint({scribe.live()}), (
-        "its containers are gone, their logs are not"
-    )
-    on_disk = scribe.on("sh", "-c", "stat -c '%U %a' /var/lib/slipway/logs/scribe/*.gz").splitlines()
-    assert set(on_disk) == {"deploy 640"}
 
 
 def numbers(site: Site) -> dict[str, list[int]]:
@@ -125,9 +117,9 @@ def written(scribe: Site) -> Iterator[Site]:
 
 
 def test_files_are_rotated_under_load_and_nothing_is_lost(written: Site) -> None:
-    for _ in range(3):
-        told = written.inv("logs.rotate").ok().out
-        assert "slipway-scribe-papers/numbers.log" in told
+    for _ in range(2):
+        written.on("systemctl", "start", "slipway-rotate@now.service")
+    assert "app1  slipway-scribe-papers/numbers.log" in written.inv("logs.rotate").ok().out
     names = written.on("ls", PAPERS).split()
     assert {"numbers.log", "numbers.log.1", "numbers.log.2.gz", "numbers.log.3.gz"} <= set(names)
     count = int(written.on("sh", "-c", f"tail -n 1 {PAPERS}/numbers.log | cut -d' ' -f2"))
@@ -145,7 +137,8 @@ def test_files_are_rotated_under_load_and_nothing_is_lost(written: Site) -> None
 def test_a_disk_nearly_full_is_freed_by_the_rule_and_said(scribe: Site) -> None:
     policy = "/var/lib/slipway/stacks/scribe/policy.json"
     before = scribe.on("cat", policy)
-    assert scribe.on("sh", "-c", "ls /var/lib/slipway/logs/scribe/*.gz")
+    kept = "mkdir -p /var/lib/slipway/logs/scribe; cd /var/lib/slipway/logs/scribe; echo x | gzip > scribe-old.gz"
+    scribe.on("runuser", "-u", "deploy", "--", "sh", "-c", kept)
     changed = json.loads(before)
     changed["logs"]["free_bytes"] = 10**15
     scribe.checkout.on("lab", "sh", "-c", f"cat > {policy}", stdin=json.dumps(changed))

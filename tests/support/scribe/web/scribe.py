@@ -74,6 +74,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, request, client_address):
+        """Leave out clients that went away, the router's checks for example."""
+
 
 def pen():
     """Number lines, as many as go; SIGUSR1 has it open its file anew."""
