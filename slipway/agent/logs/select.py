@@ -47,34 +47,41 @@ class Wanted:
         self.since, self.until, self.after = since, until or "~", after
         self.grep = re.compile(grep) if grep else None
         self.fields, self.request_id, self.router = dict(fields or {}), request_id, router
-        self._find = _finder(self._needles(grep))
+        self._needles = self._needed(grep)
 
     @property
     def everything(self) -> bool:
         """Whether no line's text is looked at."""
         return not (self.grep or self.fields or self.request_id or self.router)
 
-    def _needles(self, grep: str) -> list[bytes]:
-        """Return texts of which each wanted line holds one at least; [] where there are none."""
-        found = [_longest(v) for k, v in self.fields.items() if k != "level"]
-        found += [_longest(self.request_id), _literal(grep) if grep else ""]
+    def _needed(self, grep: str) -> list[bytes]:
+        """Return texts of which each wanted line holds one at least, as they stand in a record; [] where there are none."""
+        found = [_longest(self.request_id), _literal(grep) if grep else ""]
+        found += [_told(value) for key, value in self.fields.items() if key != "level"]
         best = max(found, key=len)
         if len(best) >= _LEAST:
             return [best.encode()]
         level = self.fields.get("level", "")
-        if _longest(level) == level and len(level) >= _LEAST:
-            return [v.encode() for v in dict.fromkeys((level, level.lower(), level.upper(), level.capitalize()))]
-        return []
+        return [
+            _told(v).encode() for v in dict.fromkeys((level, level.lower(), level.upper(), level.capitalize())) if v
+        ]
 
     def of(self, block: bytes) -> Iterator[Line]:
         """Yield the wanted lines of a block of whole lines."""
         at = 0
-        while (at := self._find(block, at)) >= 0:
+        # Where each needle is next: looked for again once it was passed.
+        places = [block.find(needle) for needle in self._needles]
+        while at < len(block):
+            if places and (at := min((place for place in places if place >= 0), default=len(block))) == len(block):
+                return
             start, end = _whole(block, at)
             line = _decoded(block[start:end])
             if line and self.wants(line):
                 yield line
             at = end
+            for number, needle in enumerate(self._needles):
+                if 0 <= places[number] < end:
+                    places[number] = block.find(needle, end)
 
     def wants(self, line: Line) -> bool:
         """Tell whether a line is wanted."""
@@ -94,21 +101,6 @@ class Wanted:
             if not known:
                 return False
         return not self.fields or (value is not None and all(_has(value, k, v) for k, v in self.fields.items()))
-
-
-def _finder(needles: list[bytes]) -> Any:
-    """Return what finds the next place in a block that is worth a look, from an offset on; -1 where there is none."""
-    if not needles:
-        return lambda block, at: at if at < len(block) else -1
-    if len(needles) == 1:
-        return lambda block, at: block.find(needles[0], at)
-    search = re.compile(b"|".join(map(re.escape, needles))).search
-
-    def find(block: bytes, at: int) -> int:
-        found = search(block, at)
-        return found.start() if found else -1
-
-    return find
 
 
 def _whole(block: bytes, at: int) -> tuple[int, int]:
@@ -159,6 +151,18 @@ def _has(value: dict[str, Any], key: str, wanted: str) -> bool:
         found = found[part]
     told = found if isinstance(found, str) else json.dumps(found)
     return told.lower() == wanted.lower() if key == "level" else told == wanted
+
+
+def _told(value: str) -> str:
+    """Return how the value of a key stands in a record, or the longest part of it that can be told.
+
+    What is no number and none of JSON's words must be a text, and the engine escapes the quotes around that.
+    """
+    try:
+        json.loads(value)
+    except ValueError:
+        return f'\\"{value}\\"' if value and _longest(value) == value else _longest(value)
+    return _longest(value)
 
 
 def _longest(text: str) -> str:
