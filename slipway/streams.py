@@ -14,7 +14,7 @@ def write(stream: TextIO, line: str) -> None:
     try:
         print(line, file=stream, flush=True)
     except BrokenPipeError:
-        _forget(stream)
+        forget(stream)
 
 
 def be_patient() -> None:
@@ -28,7 +28,7 @@ def _finish() -> None:
         try:
             stream.flush()
         except BrokenPipeError:
-            _forget(stream)
+            forget(stream)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -38,7 +38,8 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
     os._exit(0)  # the hook itself could only end in 1
 
 
-def _forget(stream: TextIO) -> None:
+def forget(stream: TextIO) -> None:
+    """Let all that is written on a stream go nowhere from now on: whoever read it has left."""
     # What stands in the buffer stays there until it is written somewhere: so the file behind the stream changes.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

@@ -24,6 +24,16 @@ def operation(kind: str) -> Callable[[Callable[..., Result]], Callable[..., Resu
     return register
 
 
+def load(kind: str) -> None:
+    """Import the modules that register an operation. Reading logs is a matter of tenths of a second: it needs few."""
+    if kind.startswith("logs."):
+        from .logs import operations as _logs  # noqa: F401
+
+        return
+    from . import migrate, operations, proxy, releases  # noqa: F401
+    from .data import operations as _data  # noqa: F401
+
+
 class Context:
     """What operations share during one session."""
 
@@ -53,6 +63,11 @@ class Context:
     def progress(self, words: str) -> None:
         """Tell the controller what is being done."""
         self._session.send({**self._head, "event": "progress", "words": words})
+
+    def stream(self, value: Result) -> None:
+        """Send a part of an operation's answer, once the controller has asked for it: it takes them one by one."""
+        self._session.asked_for.acquire()
+        self._session.send({**self._head, "event": "data", **value})
 
     def beat(self) -> None:
         """Pass on the controller's sign of life."""
@@ -102,6 +117,7 @@ class Context:
             self.fences[stack] = fence
         if stack in self.fences:
             home.raise_fence(self.fences[stack])
+        load(wanted["kind"])
         if self.run is None:
             return _KINDS[wanted["kind"]](self, home, **parameters)
         line = {"kind": wanted["kind"], "fence": self.fences.get(stack), "release": parameters.get("release")}

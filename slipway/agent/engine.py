@@ -27,6 +27,9 @@ from urllib.parse import quote, urlencode
 
 from .failure import OperationFailed
 
+CRITICAL = threading.Lock()
+"""Held while there is no router: whoever ends this process waits for it, a little."""
+
 SOCKET = os.environ.get("SLIPWAY_DOCKER_SOCKET", "/var/run/docker.sock")
 
 

@@ -10,6 +10,7 @@ from . import balancer, door, engine, reap, router
 from .data import backup
 from .data.container import TASK
 from .lease import Lease
+from .logs import bound
 from .state import HOME, StackHome, read_json, read_lines
 
 
@@ -44,6 +45,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
         "lease": Lease(home.stack).holder(),
         "frozen": Lease(home.stack).frozen(),
         "backup": backup.state(home),
+        "disk": bound.told(),
     }
 
 

@@ -20,8 +20,8 @@ defaults
     mode http
     log global
     option dontlognull
-    log-format '{{"time":"%[date,utime(%Y-%m-%dT%H:%M:%S)]Z","service":"router","client":"%ci","method":"%HM","path":%{{+Q}}HPO,\
-"status":%ST,"ms":%Ta,"bytes":%B,"backend":"%b","server":"%s","state":"%ts","request_id":"%[var(txn.request_id),json(utf8s)]"}}'
+    log-format '{{"time":"%[date,utime(%Y-%m-%dT%H:%M:%S)]Z","service":"router","client":"%ci","method":"%HM",\
+"path":"%[var(txn.path),json(utf8s)]","status":%ST,"ms":%Ta,"bytes":%B,"backend":"%b","server":"%s","state":"%ts","request_id":"%[var(txn.request_id),json(utf8s)]"}}'
     option redispatch 1
     retries 3
     retry-on conn-failure empty-response
@@ -53,6 +53,7 @@ frontend port-{port}
     bind unix@/run/haproxy/port-{port}.sock mode 666 accept-proxy
     http-request set-var(txn.request_id) req.hdr(X-Request-ID)
     http-request set-var(txn.request_id) uuid() unless {{ req.hdr(X-Request-ID) -m found }}
+    http-request set-var(txn.path) path
     http-request set-header X-Request-ID %[var(txn.request_id)]
     http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}

@@ -11,6 +11,7 @@ from . import engine, facts, gate, proxy, reap, router, weight
 from .context import Context, Result, operation
 from .failure import OperationFailed
 from .lease import Lease
+from .logs.keep import logs_of_removed
 from .state import HOME, StackHome, append_line, now, write, write_json, write_secrets
 
 
@@ -96,8 +97,10 @@ def _accessories(
     write(folder / "compose.yaml", compose)
     project = f"{home.stack}-accessories"
     what = "the accessories did not start"
-    engine.compose_or_fail(what, project, folder / "compose.yaml", "up", "-d", "--remove-orphans", "--pull", "never")
     look = functools.partial(engine.containers, slipway_stack=home.stack, slipway_role="accessory")
+    with logs_of_removed(look()):
+        argv = ["up", "-d", "--remove-orphans", "--pull", "never"]
+        engine.compose_or_fail(what, project, folder / "compose.yaml", *argv)
     took = gate.await_healthy(look, services, context.progress)
     write_json(folder / "applied.json", {"digest": digest, "at": now()})
     return {"healthy_after": took}

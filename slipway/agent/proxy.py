@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from . import balancer, door, engine, router
@@ -67,10 +66,6 @@ def _back() -> None:
     balancer.await_answer()
 
 
-CRITICAL = threading.Lock()
-"""Held while there is no router: whoever ends this process waits for it, a little."""
-
-
 def _make(image: str, ports: list[int], before: dict[str, Any] | None) -> None:
     """Make the container beside the one there is, then let it take over; where it can't, that one goes on."""
     door.refuse_low(ports)
@@ -78,7 +73,7 @@ def _make(image: str, ports: list[int], before: dict[str, Any] | None) -> None:
     balancer.create(_NEXT, image, "haproxy.cfg", "master.sock")
     for stack in router.all_wanted():
         connect(stack["stack"], _NEXT)
-    with CRITICAL:
+    with engine.CRITICAL:
         _take_over(before)
         door.open_ports(image, ports)
 

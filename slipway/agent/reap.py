@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 import traceback
@@ -19,17 +18,16 @@ from typing import Any
 
 from . import engine, proxy, router, start
 from .failure import OperationFailed
+from .logs import bound
+from .logs.keep import logs_of_removed
 from .state import HOME, StackHome, now, read_json, remove
 
 LOG = HOME / "agent" / "reap.log"
-"""What the tidying after a run has to say; the timer's is in the host's journal."""
-_LOG_SIZE = 1_000_000
+"""What the tidying after a run has to say; the timer's is in the host's journal. The host rotates it."""
 
 
 def reap_all() -> None:
     """Tidy every stack of this host; what goes wrong with one is logged and keeps nobody from the others."""
-    if LOG.exists() and LOG.stat().st_size > _LOG_SIZE:
-        os.truncate(LOG, 0)  # all who write append: they go on
     from .data import drill  # it imports this module
 
     for folder in sorted((HOME / "stacks").glob("*")):
@@ -38,6 +36,10 @@ def reap_all() -> None:
             reap(StackHome(folder.name))
         except Exception:
             print(now(), folder.name, traceback.format_exc(limit=-3), file=sys.stderr)
+    try:
+        bound.bound()
+    except Exception:
+        print(now(), traceback.format_exc(limit=-3), file=sys.stderr)
 
 
 def reap(home: StackHome, wait: float = 60.0) -> None:
@@ -184,8 +186,9 @@ def remove_leftovers(home: StackHome, keep: str) -> list[str]:
         if folder.name not in home.known():  # a run was killed before it had written what the release is
             remove(folder)
     jobs = [c for c in containers if c["Config"]["Labels"].get("com.docker.compose.oneoff") == "True"]
-    for job in jobs:
-        engine.api("DELETE", f"/containers/{job['Id']}", force="true")
+    with logs_of_removed(jobs):
+        for job in jobs:
+            engine.api("DELETE", f"/containers/{job['Id']}", force="true")
     return found + [job["Name"].lstrip("/") for job in jobs]
 
 
@@ -201,10 +204,11 @@ def remove_release(home: StackHome, release: str) -> None:
         raise OperationFailed(f"release {release} serves traffic and was not removed")
     images = home.meta(release).get("images", {}).values()
     found = engine.containers(slipway_stack=home.stack, slipway_release=release)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(start.stop, found))
-    for container in found:
-        engine.api("DELETE", f"/containers/{container['Id']}", force="true")
+    with logs_of_removed(found):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(start.stop, found))
+        for container in found:
+            engine.api("DELETE", f"/containers/{container['Id']}", force="true")
     label = json.dumps({"label": [f"com.docker.compose.project={home.stack}-{release}"]})
     for net in engine.api("GET", "/networks", filters=label):
         engine.api("DELETE", f"/networks/{net['Id']}")

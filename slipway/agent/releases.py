@@ -12,6 +12,7 @@ from . import engine, gate, reap, router, smoke, start, weight
 from .context import Context, Result, operation
 from .data import backup
 from .failure import OperationFailed
+from .logs.keep import logs_of_removed
 from .state import StackHome, now, read_json, remove, write, write_json, write_secrets
 
 _JOB_ENDS_WITHIN = 6 * 3600.0
@@ -62,12 +63,21 @@ def run_job(
     file = home.release(release) / "compose.yaml"
     project = f"{home.stack}-{release}"
     variables = [word for key, value in (environment or {}).items() for word in ("-e", f"{key}={value}")]
-    argv = ["run", "--rm", "--no-deps", "-T", *variables, "--name", f"{project}-job", service, *command]
-    code, out, err = engine.compose(project, file, *argv, timeout=_JOB_ENDS_WITHIN)
+    argv = ["run", "--no-deps", "-T", *variables, "--name", f"{project}-job", service, *command]
+    try:
+        code, out, err = engine.compose(project, file, *argv, timeout=_JOB_ENDS_WITHIN)
+    finally:  # by hand, so that its log can be kept
+        _remove_job(f"{project}-job")
     if code != 0:
         lines = (out + err).strip().splitlines()
         raise OperationFailed(what, "\n".join(lines[-20:]) + f"\n(exit code {code})", service=service)
     return {"lines": [line for line in out.splitlines() if line.strip()]}
+
+
+def _remove_job(name: str) -> None:
+    found = engine.api("GET", f"/containers/{name}/json")
+    with logs_of_removed([found] if found else []):
+        engine.api("DELETE", f"/containers/{name}", force="true", v="true")
 
 
 @operation("release.migrate")

@@ -1,8 +1,9 @@
 """The conversation with the controller: JSON lines in on standard input, JSON lines out on standard output.
 
 In: `{"id": n, "stack": s, "fence": f, "ops": [{"kind": k, ...}]}`, done in order, and `{"ping": n}`, answered with `{"pong": n}`:
-signs of life, in both directions.
-Out: for each operation `{"id", "at", "event": "begin" | "progress" | "done" | "failed", ...}`, then `{"id", "event": "end"}`.
+signs of life, in both directions. `{"more": n}`: send so many further parts of a long answer.
+Out: for each operation `{"id", "at", "event": "begin" | "progress" | "data" | "done" | "failed", ...}`, then
+`{"id", "event": "end"}`.
 When standard input ends, or says nothing for a while, the deployer is gone: commands in hand are killed and the process
 leaves, which frees the lease. Everything on disk is written so that this may happen at any instant.
 """
@@ -19,9 +20,8 @@ import traceback
 from queue import Queue
 from typing import Any
 
-from . import engine, migrate, operations, proxy, releases  # noqa: F401 - they register what can be done
+from . import engine
 from .context import Context
-from .data import operations as data_operations  # noqa: F401 - as these
 from .failure import OperationFailed
 
 SILENCE = 25.0
@@ -38,6 +38,8 @@ class Session:
         self._queue: Queue[dict[str, Any]] = Queue()
         self._heard = time.monotonic()
         self._out = threading.Lock()
+        self.asked_for = threading.Semaphore(0)
+        """Parts of a long answer that the controller has asked for, and that have not been sent yet."""
         self.context = Context(self)
 
     def send(self, value: dict[str, Any]) -> None:
@@ -63,6 +65,8 @@ class Session:
                     self.send({"pong": message["ping"]})
                     with contextlib.suppress(OSError):  # a full disk is no reason to stop listening
                         self.context.beat()
+                elif "more" in message:
+                    self.asked_for.release(message["more"])
                 else:
                     self._queue.put(message)
         finally:
@@ -74,7 +78,7 @@ class Session:
         self._leave()
 
     def _leave(self) -> None:
-        proxy.CRITICAL.acquire(timeout=15)  # no host is left without a router
+        engine.CRITICAL.acquire(timeout=15)  # no host is left without a router
         engine.kill_children()
         os._exit(0)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import engine, weight
 from .failure import OperationFailed
+from .logs.keep import logs_of_removed
 from .state import StackHome, now
 
 _ENDING = 3700  # seconds: longer than any grace period may be
@@ -50,7 +51,8 @@ def _make(home: StackHome, release: str, services: list[dict[str, Any]], recreat
     # What runs stays, were Compose upgraded meanwhile and of another mind about it.
     made = "--force-recreate" if recreate else "--no-recreate"
     argv = ["up", "--no-start", "--no-deps", "--pull", "never", made, *every]
-    engine.compose_or_fail(what, f"{home.stack}-{release}", home.release(release) / "compose.yaml", *argv)
+    with logs_of_removed(engine.of_release(home.stack, release) if recreate else []):
+        engine.compose_or_fail(what, f"{home.stack}-{release}", home.release(release) / "compose.yaml", *argv)
 
 
 def _number(home: StackHome, release: str, services: list[dict[str, Any]], containers: list[dict[str, Any]]) -> None:

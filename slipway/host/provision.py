@@ -6,7 +6,6 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from slipway import report
 from slipway.errors import BadInput, SlipwayError
 from slipway.host import ssh
 from slipway.host.events import Change, Events, Trouble
-from slipway.host.inventory import ANSIBLE, digest, internal_ports, inventory, variables
+from slipway.host.inventory import ANSIBLE, NOTHING, Needs, digest, inventory, needs, variables
 from slipway.process import Completed, run
 from slipway.settings.model import Environment
 
-__all__ = ["ProvisionResult", "digest", "internal_ports", "preview", "provision", "variables"]
+__all__ = ["Needs", "ProvisionResult", "digest", "needs", "preview", "provision", "variables"]
 
 _STATE = ANSIBLE.parent / ".slipway" / "ansible"
 
@@ -35,15 +34,13 @@ class ProvisionResult:
         return len(self.changes)
 
 
-def preview(
-    env: Environment, *, key_file: Path | None, known_hosts: Path, ports: Sequence[int] = ()
-) -> ProvisionResult:
+def preview(env: Environment, *, key_file: Path | None, known_hosts: Path, needed: Needs = NOTHING) -> ProvisionResult:
     """Return what `provision` would change, without changing anything (Ansible's --check --diff)."""
-    return provision(env, key_file=key_file, known_hosts=known_hosts, ports=ports, check=True)
+    return provision(env, key_file=key_file, known_hosts=known_hosts, needed=needed, check=True)
 
 
 def provision(
-    env: Environment, *, key_file: Path | None, known_hosts: Path, ports: Sequence[int] = (), check: bool = False
+    env: Environment, *, key_file: Path | None, known_hosts: Path, needed: Needs = NOTHING, check: bool = False
 ) -> ProvisionResult:
     """Bring every host of `env` to the state that ansible/ describes. Idempotent.
 
@@ -51,7 +48,7 @@ def provision(
         env: the environment, with its hosts and registry (a lab's are already in it).
         key_file: private key of the hosts' `admin`; None leaves the choice to the agent and the user's default keys.
         known_hosts: the only file whose host keys count.
-        ports: ports open between the hosts, see `internal_ports`.
+        needed: what its stacks need of the hosts.
         check: only tell what would change.
 
     Raises:
@@ -64,7 +61,7 @@ def provision(
         events = Events(say=step.say)
         path, config = Path(folder) / "inventory.json", Path(folder) / "ssh_config"
         config.write_text(ssh.config(env.hosts, key_file=key_file, known_hosts=known_hosts))
-        path.write_text(json.dumps(inventory(env, ports, key_file=key_file, ssh_config=config)))
+        path.write_text(json.dumps(inventory(env, needed, key_file=key_file, ssh_config=config)))
         completed = _run(path, events, check=check)
         _judge(env, events, completed, known_hosts)
         result = ProvisionResult(tuple(events.changes))

@@ -23,7 +23,10 @@ from slipway.host.inventory import variables
 from slipway.process import Completed, run
 from slipway.settings.model import Environment, Host
 
-Suite = Literal["provision", "migrate", "deploy", "rollback", "backup", "restore"]
+Suite = Literal["provision", "migrate", "deploy", "rollback", "backup", "restore", "logs"]
+
+_OF_ADMIN = ("provision", "logs")
+"""Suites that look at what only root sees: they log in as the hosts' admin, the others as the user that deploys."""
 
 _ROOT = Path(__file__).parents[2]
 _TESTS = _ROOT / "tests" / "verify"
@@ -64,7 +67,7 @@ def verify(
 
     Args:
         env: the environment, with its hosts and registry (a lab's are already in it).
-        step: which suite; `provision` logs in as the hosts' admin, the others as the user that deploys.
+        step: which suite.
         facts: what Slipway believes, see docs/hosts.md. `hosts` and `provision` are added from `env`.
         key_file: private key to log in with; None leaves the choice to the agent and the user's default keys.
         known_hosts: the only file whose host keys count.
@@ -151,7 +154,10 @@ class Verifier:
     def _url(self, host: Host) -> str:
         """Return how Testinfra names a host: by the address, as a person's own ssh configuration does."""
         address = f"[{quote(host.address, safe=':')}]" if ":" in host.address else host.address
-        return f"ssh://{host.admin if self.step == 'provision' else host.user}@{address}:{host.port}"
+        return f"ssh://{self._user(host)}@{address}:{host.port}"
+
+    def _user(self, host: Host) -> str:
+        return host.admin if self.step in _OF_ADMIN else host.user
 
     def _results(self, host: Host) -> Path:
         return self._folder / f"{host.name}.json"
@@ -162,8 +168,7 @@ class Verifier:
         path = self._results(host)
         results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         if results.get("unreachable") is not None:
-            user = host.admin if self.step == "provision" else host.user
-            raise ssh.failure(host, user, self.known_hosts, results["unreachable"])
+            raise ssh.failure(host, self._user(host), self.known_hosts, results["unreachable"])
         if not results or completed.code not in (0, 1):
             seen = completed.tail() or completed.out[-2000:]
             raise SlipwayError(

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from slipway.settings import patterns
 from slipway.settings.base import Model, Seconds
 from slipway.settings.keeping import Backup, Clean, Kept, ServiceBackup
+from slipway.settings.logs import LogFile, Logs
 from slipway.settings.patterns import Address, Name, PublicKey, RegistryPath, ShortName, UrlPath, User
 
 MOST_REPLICAS = 99
@@ -147,6 +148,7 @@ class Environment(Model):
     settle: Seconds = Field(
         default=0.0, description="how long deploy watches the new release after the switch", examples=["60s"]
     )
+    logs: Logs = Field(default_factory=Logs, description="how long logs are kept")
     backup: Backup | None = Field(default=None, description="where backups go and when (default: there are none)")
 
     def stack(self, name: str | None) -> StackEntry:
@@ -204,6 +206,7 @@ class Service(Model):
     drain: Seconds = Field(default=600.0, description="how long open requests may go on after the switch")
     secrets: tuple[str, ...] = ()
     backup: tuple[ServiceBackup, ...] = ()
+    logs: tuple[LogFile, ...] = ()
     compose: dict[str, Any] = Field(default_factory=dict, description="the service's Compose section")
 
 

@@ -22,6 +22,8 @@ CALENDAR = r"^[A-Za-z0-9*,:/.~ -]+$"
 FOLDER = r"^/[^/:*?\[\]\\]+(/[^/:*?\[\]\\]+)*/?$"
 COLUMN = r'^[^\x00-\x1f"]+$'
 TABLE = r'^[^\x00-\x1f"*?]+$'
+SIZE = r"^[1-9][0-9]{0,5}[kmg]$"
+LOG_FILE = r"^(/[A-Za-z0-9][A-Za-z0-9._-]*)+/[A-Za-z0-9*][A-Za-z0-9*._-]*[A-Za-z]$"
 IMAGE = r"^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*(@sha256:[0-9a-f]{64})?$"
 
 PATTERNS = {
@@ -42,6 +44,8 @@ PATTERNS = {
     FOLDER: "a path inside the service that starts with /, without patterns",
     COLUMN: "a column's name",
     TABLE: "a table's name, [schema.]table, without patterns",
+    SIZE: "a size such as 500k, 20m or 1g",
+    LOG_FILE: "a path inside the service such as /var/log/audit/audit.log, with a letter at its end; `*` in the file's name only",
     IMAGE: "an image's name with its tag, e.g. postgres:17",
 }
 """What each pattern asks for, in words that follow "should be"."""

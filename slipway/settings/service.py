@@ -6,7 +6,7 @@ import re
 from pathlib import Path as FilePath
 from typing import Any
 
-from slipway.settings import backups, composekeys, roles, validate
+from slipway.settings import backups, composekeys, logs, roles, validate
 from slipway.settings.keeping import ServiceBackup
 from slipway.settings.model import MOST_REPLICAS, Build, Service
 from slipway.settings.patterns import PATTERNS, SHORT_NAME
@@ -69,6 +69,7 @@ class ServiceReader:
         backups.check(self._no, at, role, keeps, raw, secrets)
         replicas = self._replicas(name, at, role, raw, section)
         roles.check(self._no, at, raw, extras)
+        logs.check(self._no, at, role, extras.logs if extras else (), raw, list(backups.mounted(raw)))
         if extras is None or len(self.problems.found) > before:
             return None
         health = extras.health
@@ -84,6 +85,7 @@ class ServiceReader:
             drain=extras.drain,
             secrets=secrets,
             backup=keeps,
+            logs=extras.logs,
             compose=section,
         )
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from slipway.settings.base import Model, Seconds
 from slipway.settings.keeping import Clean, External, ServiceBackup
+from slipway.settings.logs import LogFile
 from slipway.settings.model import Health, Migration, Route, Smoke
 
 
@@ -29,6 +30,9 @@ class ServiceExtras(Model):
     )
     drain: Seconds = Field(
         default=600.0, description="how long requests that are open at the switch may go on", examples=["10m"]
+    )
+    logs: tuple[LogFile, ...] = Field(
+        default=(), description="files that it writes besides its standard output, for the host to rotate"
     )
     backup: tuple[ServiceBackup, ...] = Field(
         default=(),

@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from invoke import Context, Exit, Task
@@ -32,12 +32,15 @@ _BEGUN = time.monotonic()
 streams.be_patient()
 
 
-def task(*names: str, klass: type[Task[Any]] = Task, **more: str) -> Callable[[Callable[..., Any]], Any]:
+def task(
+    *names: str, klass: type[Task[Any]] = Task, lists: Sequence[str] = (), **more: str
+) -> Callable[[Callable[..., Any]], Any]:
     """Make a function an Invoke task whose foreseeable failures are a paragraph and an exit code, never a traceback.
 
     Args:
         names: parameters that are described in `HELP`.
         klass: the kind of Invoke task.
+        lists: parameters that may be given several times.
         more: descriptions of the others.
     """
 
@@ -56,7 +59,7 @@ def task(*names: str, klass: type[Task[Any]] = Task, **more: str) -> Callable[[C
             if code:
                 raise Exit(code=int(code))
 
-        return invoke_task(klass=klass, help={**{n: HELP[n] for n in names}, **more})(body)
+        return invoke_task(klass=klass, iterable=lists, help={**{n: HELP[n] for n in names}, **more})(body)
 
     return decorate
 

@@ -19,7 +19,7 @@ def provision(c: Context, env: str = "", stack: str = "", plan: bool = False, ye
         out(line)
 
 
-@task("env", "stack", step="one suite: provision, deploy, migrate or rollback (default: all that apply)")
+@task("env", "stack", step="one suite: provision, deploy, migrate, rollback, logs (default: all that apply)")
 def verify(c: Context, env: str = "", stack: str = "", step: str = "") -> None:
     """Look whether what should be true of the hosts is true, with Testinfra."""
     from slipway.target.compose import verbs

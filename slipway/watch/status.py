@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from slipway.errors import SlipwayError
@@ -113,7 +114,8 @@ def _host(name: str, facts: HostFacts) -> dict[str, Any]:
         }
         for c in facts.raw["containers"]
     ]
-    return {"name": name, "reachable": True, "services": sorted(services, key=lambda s: s["container"])}
+    disk = facts.raw.get("disk")
+    return {"name": name, "reachable": True, "services": sorted(services, key=lambda s: s["container"]), "disk": disk}
 
 
 def text(found: Mapping[str, Any]) -> str:
@@ -131,7 +133,24 @@ def text(found: Mapping[str, Any]) -> str:
             share = "" if service["traffic"] is None else f"{service['traffic']:g} %"
             words = (service["container"], service["state"], service["health"], share)
             lines.append("    " + "  ".join(words).rstrip())
+        lines += disk_words(host.get("disk"))
     return "\n".join([*lines, *_runs(found), *(f"  ! {p}" for p in found["problems"])])
+
+
+def disk_words(disk: Mapping[str, Any] | None) -> list[str]:
+    """Return a line where the disk was nearly full in the last day: what the host freed, by which rule."""
+    note = (disk or {}).get("freed")
+    if not disk or not note:
+        return []
+    at = datetime.fromisoformat(note["at"])
+    low = disk["free"] < note["least"]
+    if datetime.now(UTC) - at > timedelta(days=1) and not low:
+        return []
+    gone = note["removed"]
+    freed = f"{len(gone)} things removed, {sum(g['bytes'] for g in gone) / 1e6:.0f} MB" if gone else "nothing to free"
+    names = ": " + ", ".join(g["what"] for g in gone[:3]) + (", …" if len(gone) > 3 else "") if gone else ""
+    now = f"{disk['free'] / 1e6:.0f} MB free now" + (", TOO LITTLE" if low else "")
+    return [f"    ! disk nearly full at {note['at'][:16]}Z ({note['before'] / 1e6:.0f} MB free): {freed}{names}; {now}"]
 
 
 def backup_words(backup: Mapping[str, Any]) -> list[str]:

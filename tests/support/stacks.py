@@ -42,6 +42,11 @@ def add_books(checkout: Checkout) -> None:
     shutil.copytree(_HERE / "probe/web", checkout.path / "compose/books/web")
 
 
+def add_scribe(checkout: Checkout) -> None:
+    """Put the stack `scribe` into a checkout: says what it is asked to, and numbers the lines of a file."""
+    shutil.copytree(_HERE / "scribe", checkout.path / "compose/scribe")
+
+
 def environment(checkout: Checkout, name: str, stacks: str, *, hosts: int = 1, **more: str) -> None:
     """Write `envs/<name>.yml`: a lab that starts from a provisioned host. `stacks` is YAML, `more` further top-level keys."""
     text = f"lab: {{hosts: {hosts}, kind: provisioned}}\nallow_dirty: true\nstacks: {stacks}\n"

@@ -19,6 +19,7 @@ SAMPLES = ("compose/hello", "compose/<", "envs/hello")
 """Beginnings of paths that a page has the reader write."""
 NOT_SETTINGS = {
     "known_hosts", "docker_apt_repository", "in_progress", "slipway_migrations", "applied_at", "pg_dump", "rto_s", "rpo_s",
+    "request_id",
 }  # fmt: skip
 """Names with an underscore that are something else: files of SSH's, variables of the playbook, keys of documents, tools."""
 

@@ -26,7 +26,7 @@ import testinfra
 from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
-from tests.verify.look import Release, Server, look_at_release, look_at_server
+from tests.verify.look import Logs, Release, Server, look_at_logs, look_at_release, look_at_server
 
 _results: dict[str, Any] = {"passed": 0, "skipped": [], "failures": []}
 
@@ -124,6 +124,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "routed": [name for name in apps if facts["services"][name].get("route")],
         "accessory": [name for name, value in facts.get("accessories", {}).items() if value["host"] == mine],
     }
+    if "rotated" in metafunc.fixturenames:
+        files = facts["provision"].get("rotated_files", [])
+        ids = [f"{file['service']} {file['path']}" for file in files]
+        metafunc.parametrize("rotated", range(len(files)), ids=ids, scope="module")
     for fixture in names.keys() & set(metafunc.fixturenames):
         metafunc.parametrize(fixture, names[fixture], scope="module")
 
@@ -151,6 +155,12 @@ def root(host: Host) -> Any:
 def server(root: Host, facts: dict[str, Any], host_facts: dict[str, Any]) -> Server:
     """What root sees of the host, asked at once."""
     return look_at_server(root, host_facts["user"])
+
+
+@pytest.fixture(scope="module")
+def logs(root: Host, facts: dict[str, Any], host_facts: dict[str, Any]) -> Logs:
+    """What root sees of logs, asked at once."""
+    return look_at_logs(root, host_facts["user"], facts["provision"].get("rotated_files", []))
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,21 @@ class Release:
         return 100 * own / total if total else 0.0
 
 
+@dataclass(frozen=True)
+class Logs:
+    """What is rotated on a host, as root sees it; `files` in the order of the facts' `rotated_files`."""
+
+    units: dict[str, dict[str, str]]
+    files: list[list[dict[str, Any]]]
+    written: list[list[int]]
+    containers: list[dict[str, Any]]
+
+
+def look_at_logs(host: Host, user: str, files: list[dict[str, Any]]) -> Logs:
+    """Return what root sees of logs; `user` is the one that deploys."""
+    return Logs(**_ask(host, "logs.py", {"user": user, "files": files}))
+
+
 def look_at_server(host: Host, user: str) -> Server:
     """Return what root sees; `user` is the one that deploys."""
     return Server(**_ask(host, "server.py", {"user": user}))

@@ -32,18 +32,8 @@ def _review(context: Context, home: StackHome) -> Result:
     context.progress("asking the engine")
     used = engine.api("GET", "/system/df", timeout=300)
     containers = engine.containers()
-    in_use = {c["Image"] for c in containers}
     mounted = {m.get("Name") for c in containers for m in c["Mounts"]}
-    needed = _needed()
-    images = [
-        {
-            "name": _image_name(i),
-            "bytes": i["Size"],
-            "unused": i["Id"] not in in_use
-            and not needed & {*(i.get("RepoTags") or []), *(i.get("RepoDigests") or [])},
-        }
-        for i in used.get("Images") or []
-    ]
+    images = _images(used.get("Images") or [], containers)
     volumes = [
         {
             "name": v["Name"],
@@ -62,6 +52,25 @@ def _review(context: Context, home: StackHome) -> Result:
         "tables": _tables(context, home),
         "backups": _backups(home),
     }
+
+
+def _images(found: list[dict[str, Any]], containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    in_use, needed = {c["Image"] for c in containers}, _needed()
+    return [
+        {
+            "id": i["Id"],
+            "name": _image_name(i),
+            "bytes": i["Size"],
+            "unused": i["Id"] not in in_use
+            and not needed & {*(i.get("RepoTags") or []), *(i.get("RepoDigests") or [])},
+        }
+        for i in found
+    ]
+
+
+def unused_images() -> list[dict[str, Any]]:
+    """Return the images of this host that no container, no kept release and no backup needs: `id`, `name`, `bytes`."""
+    return [i for i in _images(engine.api("GET", "/images/json"), engine.containers()) if i["unused"]]
 
 
 def _needed() -> set[str]:

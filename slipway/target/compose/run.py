@@ -15,6 +15,7 @@ from slipway.errors import SlipwayError
 from slipway.host.verify import Suite, warmed
 from slipway.plan.executor import Receiving, execute
 from slipway.plan.operation import Operation, Plan
+from slipway.settings.logs import size_in_bytes
 from slipway.settings.model import Environment
 from slipway.target.compose import lease, workplace
 from slipway.target.compose.facts import HostFacts
@@ -165,7 +166,12 @@ def _verifier(run: Run, plan: Plan, meta: dict[str, Any]) -> Iterator[Callable[[
 
 def policy(env: Environment) -> Operation:
     """Return the operation that tells a host by which rules its timer stops and removes releases."""
-    rules = {"keep_warm": env.keep_warm, "keep_releases": env.keep_releases}
+    logs = {
+        "keep": env.logs.keep,
+        "keep_bytes": size_in_bytes(env.logs.keep_size),
+        "free_bytes": size_in_bytes(env.logs.free),
+    }
+    rules = {"keep_warm": env.keep_warm, "keep_releases": env.keep_releases, "logs": logs}
     return Operation("policy.write", "note the policy", {"policy": rules})
 
 

@@ -17,7 +17,7 @@ import shlex
 import socket
 import threading
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -204,7 +204,7 @@ class HostSession:
     def _send(self, value: Mapping[str, Any]) -> None:
         try:
             self._send_raw(json.dumps(value).encode() + b"\n")
-        except OSError as error:
+        except (OSError, EOFError) as error:  # EOFError: in the middle of a packet
             raise self._lost("it was closed") from error
 
     def _ping(self) -> None:
@@ -262,11 +262,7 @@ class HostSession:
         Raises:
             HostError: one failed (the rest was not begun), or the connection was lost.
         """
-        if self._gone:
-            raise self._gone
-        self._number += 1
-        ops = [o.message() for o in operations]
-        self._send({"id": self._number, "stack": stack, "fence": fence, "ops": ops})
+        self._ask(stack, operations, fence)
         results: list[dict[str, Any]] = []
         failure: dict[str, Any] | None = None
         while True:
@@ -285,3 +281,40 @@ class HostSession:
         if failure:
             raise HostError(self.host.name, failure)
         return results
+
+    def stream(self, stack: str, operation: Operation, ahead: int) -> Iterator[dict[str, Any]]:
+        """Have the host do an operation whose answer comes in parts, and yield them.
+
+        The host sends only as many parts as it was asked for, `ahead` and then one for each `ask_for`: whoever takes them slowly
+        slows it down, and nothing piles up on the way.
+
+        Yields:
+            `{"event": "data", ...}`; `{"event": "progress", "words": ...}`.
+
+        Raises:
+            HostError: it failed, or the connection was lost.
+        """
+        self._ask(stack, [operation], None)
+        self.ask_for(ahead)
+        failure: dict[str, Any] | None = None
+        while True:
+            event = self._read()
+            if event["event"] in ("data", "progress"):
+                yield event
+            elif event["event"] == "failed":
+                failure = event
+            elif event["event"] == "end":
+                break
+        if failure:
+            raise HostError(self.host.name, failure)
+
+    def ask_for(self, parts: int) -> None:
+        """Have the host send so many further parts of its answer. Raises HostError where the connection was lost."""
+        self._send({"more": parts})
+
+    def _ask(self, stack: str, operations: Sequence[Operation], fence: int | None) -> None:
+        if self._gone:
+            raise self._gone
+        self._number += 1
+        ops = [o.message() for o in operations]
+        self._send({"id": self._number, "stack": stack, "fence": fence, "ops": ops})

@@ -128,9 +128,9 @@ def provision(env: str, stack: str | None, *, plan_only: bool, yes: bool) -> Ite
     if not plan_only:
         workplace.provision(place)
         return
-    ports = inventory.internal_ports(workplace.all_stacks(place))
+    needed = inventory.needs(workplace.all_stacks(place))
     keys = place.access
-    found = provisioning.preview(place.env, key_file=keys.key_file, known_hosts=keys.known_hosts, ports=ports)
+    found = provisioning.preview(place.env, key_file=keys.key_file, known_hosts=keys.known_hosts, needed=needed)
     for change in found.changes:
         yield f"{change.host}  {change.task}"
         yield from (f"    {line}" for line in change.brief())
@@ -146,12 +146,16 @@ def verify(env: str, stack: str | None, step: str | None) -> None:
     with workplace.opened(place, prepare=False) as hosts:
         live = live_release(hosts.facts)
         meta = dict(hosts.facts[place.env.hosts[0].name].releases.get(live or "", {}))
-    applying = ["provision", *(["deploy"] if live else []), *(["migrate"] if live and place.stack.migrate else [])]
+    applying = [
+        "provision",
+        *(["deploy", "logs"] if live else []),
+        *(["migrate"] if live and place.stack.migrate else []),
+    ]
     kept = hosts.facts[place.env.hosts[0].name].raw.get("backup") or {}
     applying += ["backup"] if kept.get("last") else []
     for name in [step] if step else applying:
-        if name == "provision":
-            workplace.verify_hosts(place)
+        if name in ("provision", "logs"):
+            workplace.verify_hosts(place, cast(Suite, name))
         elif name == "backup":
             from slipway.data import backup
 

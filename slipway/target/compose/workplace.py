@@ -22,7 +22,7 @@ from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.session import Access, HostSession, LoginRefused
 
 if TYPE_CHECKING:
-    from slipway.host.verify import VerifyResult
+    from slipway.host.verify import Suite, VerifyResult
     from slipway.lab.state import LabState
 
 
@@ -227,9 +227,9 @@ def unprovisioned(place: Workplace, error: LoginRefused) -> SlipwayError:
 
 
 def _outdated(place: Workplace, about: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    from slipway.host.inventory import digest, internal_ports
+    from slipway.host.inventory import digest, needs
 
-    wanted = digest(place.env, internal_ports(all_stacks(place)))
+    wanted = digest(place.env, needs(all_stacks(place)))
     return [name for name, told in about.items() if (told["provisioned"] or {}).get("digest") != wanted]
 
 
@@ -243,9 +243,9 @@ def provision(place: Workplace) -> None:
     from slipway.host import inventory, provision
 
     keys = place.access
-    ports = inventory.internal_ports(all_stacks(place))
+    needed = inventory.needs(all_stacks(place))
     with lease.held(place.env, keys, [stack.name for stack in place.env.stacks]):
-        provision.provision(place.env, ports=ports, key_file=keys.key_file, known_hosts=keys.known_hosts)
+        provision.provision(place.env, needed=needed, key_file=keys.key_file, known_hosts=keys.known_hosts)
         verify_hosts(place)
     if place.lab and place.env.lab and place.env.lab.kind == "provisioned":
         from slipway.lab import frozen
@@ -259,14 +259,14 @@ def all_stacks(place: Workplace) -> list[Stack]:
     return [place.stack if e.name == place.stack.name else load.stack(place.env, e.name) for e in place.env.stacks]
 
 
-def verify_hosts(place: Workplace) -> None:
-    """Run the suite of provisioning. Raise SlipwayError where it fails."""
+def verify_hosts(place: Workplace, suite: Suite = "provision") -> None:
+    """Run `provision` or `logs`, which compare hosts with the environment. Raise SlipwayError where it fails."""
     from slipway.host import inventory, verify
 
     keys = place.access
-    facts = {"provision": inventory.variables(place.env, inventory.internal_ports(all_stacks(place)))}
-    found = verify.verify(place.env, "provision", facts, key_file=keys.key_file, known_hosts=keys.known_hosts)
-    refuse_findings(place, "provision", found)
+    facts = {"provision": inventory.variables(place.env, inventory.needs(all_stacks(place)))}
+    found = verify.verify(place.env, suite, facts, key_file=keys.key_file, known_hosts=keys.known_hosts)
+    refuse_findings(place, suite, found)
 
 
 def refuse_findings(place: Workplace, step: str, found: VerifyResult) -> None:

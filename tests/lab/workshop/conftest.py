@@ -25,11 +25,13 @@ def workshop() -> Iterator[Checkout]:
     stacks.add_single(made, "guest")
     stacks.add_library(made)
     stacks.add_books(made)
+    stacks.add_scribe(made)
     samples.write(made.path / "docs/stacks.md", made.path)
     hello = yaml.safe_load(made.read("envs/hello.yml"))["stacks"]
     listed = (
         "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
-        f" {{name: library, port: 8396}}, {{name: books, port: 8397}}, {json.dumps(hello)[1:-1]}]"
+        " {name: library, port: 8396}, {name: books, port: 8397}, {name: scribe, port: 8395},"
+        f" {json.dumps(hello)[1:-1]}]"
     )
     stacks.environment(made, "lab", listed, backup="{repository: /var/backups/slipway/lab}")
     made.commit("stacks for tests")

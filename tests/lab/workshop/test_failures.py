@@ -28,6 +28,10 @@ def test_a_release_that_dies_at_start_is_reported_at_once(probe: Site) -> None:
     assert "exit code 1" in failed.err
     assert "model file is corrupt: expected 42 bytes" in failed.err
     assert seconds_of(failed, "Start and wait for health (phase 1)") < 3 * SLACK
+    said = probe.inv("logs", "--grep", "model file is corrupt", "--since", "1m").ok().out
+    assert "RuntimeError: model file is corrupt" in said, "its containers are gone, what they said is not"
+    kept = "stat -c '%U %a' /var/lib/slipway/logs/probe/*"
+    assert set(probe.on("sh", "-c", kept).splitlines()) == {"deploy 640"}
 
 
 def test_a_release_that_never_gets_healthy(probe: Site) -> None:

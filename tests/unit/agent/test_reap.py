@@ -201,12 +201,3 @@ def test_a_release_without_a_policy_is_left(home: StackHome, played: Played) -> 
     played.live = "r2"
     reap.reap(home)
     assert played.running() == {"r1"}
-
-
-def test_its_log_does_not_grow_for_ever(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reap, "LOG", home.path.parent / "reap.log")
-    reap.LOG.parent.mkdir(parents=True, exist_ok=True)
-    for size, kept in ((900_000, 900_000), (1_000_001, 0)):
-        reap.LOG.write_bytes(b"x" * size)
-        reap.reap_all()
-        assert reap.LOG.stat().st_size == kept

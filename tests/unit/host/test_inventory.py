@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from slipway.host.inventory import ANSIBLE, digest, internal_ports, inventory, variables
+from slipway.host.inventory import ANSIBLE, Needs, digest, internal_ports, inventory, needs, variables
+from slipway.settings.logs import LogFile, Logs
 from slipway.settings.model import Environment, Host, Registry, Service, Stack, StackEntry
 
 MIRROR = Registry(push="127.0.0.1:5000", pull="registry.internal:5000/team", insecure=True, mirror=True)
@@ -22,8 +23,7 @@ def environment(**values: Any) -> Environment:
 
 
 def told(env: Environment, **values: Any) -> dict[str, Any]:
-    ports = values.pop("ports", ())
-    return inventory(env, ports, **{"key_file": None, "ssh_config": Path("/c"), **values})["all"]
+    return inventory(env, Needs(), **{"key_file": None, "ssh_config": Path("/c"), **values})["all"]
 
 
 def test_hosts_are_reached_as_the_settings_say() -> None:
@@ -78,9 +78,31 @@ def test_internal_ports_are_what_accessories_expose() -> None:
     assert internal_ports([Stack(name="shop", folder="/x", services=services)]) == (5432, 6379, 9187)
 
 
+FILES = (
+    {
+        "stack": "shop", "service": "web", "volume": "slipway-shop-audit", "path": "deep/*.log", "user": 10001, "group": 10002,
+        "reopen": "USR1", "size": 512000, "keep": 3, "days": 7,
+    },
+)  # fmt: skip
+
+
+def test_files_that_services_write_are_rotated_where_they_are_on_the_host() -> None:
+    file = LogFile(path="/var/log/audit/deep/*.log", reopen="USR1", size="500k", keep=3, max_age=7 * 86400.0)
+    volumes = [
+        "all:/var/log",
+        {"type": "volume", "source": "audit", "target": "/var/log/audit"},
+        "/etc:/var/log/audit/deep:ro",
+    ]
+    web = Service(name="web", role="app", compose={"user": "10001:10002", "volumes": volumes}, logs=(file,))
+    found = needs([Stack(name="shop", folder="/x", services=(web,))])
+    assert found.log_files == FILES
+    assert digest(environment(), found) != digest(environment()), "a host that does not know of it is to be provisioned"
+    assert variables(environment(), found)["rotated_files"] == list(FILES)
+
+
 def test_digest_is_stable() -> None:
-    first = digest(environment(), (6379, 5432))
-    assert first == digest(environment(), (5432, 6379))
+    first = digest(environment(), Needs((6379, 5432)))
+    assert first == digest(environment(), Needs((5432, 6379)))
     assert len(first) == 64
 
 
@@ -91,6 +113,7 @@ def test_digest_is_stable() -> None:
         {"registry": MIRROR},
         {"stacks": (StackEntry(name="shop", port=443),)},
         {"deploy_keys": ("ssh-ed25519 AAAA x",)},
+        {"logs": Logs(size="50m")},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -115,5 +138,5 @@ def test_digest_follows_the_playbook_but_not_its_leftovers(tmp_path: Path) -> No
 
 
 def test_inventory_is_json() -> None:
-    value = inventory(environment(registry=MIRROR), (5432,), key_file=None, ssh_config=Path("/c"))
+    value = inventory(environment(registry=MIRROR), Needs((5432,), FILES), key_file=None, ssh_config=Path("/c"))
     assert json.loads(json.dumps(value)) == value

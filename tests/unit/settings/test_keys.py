@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from slipway.settings import composekeys, reference
 from slipway.settings.keeping import Backup, Clean, External, Keep, ServiceBackup
+from slipway.settings.logs import LogFile, Logs
 from slipway.settings.model import (
     Environment,
     Health,
@@ -34,6 +35,7 @@ PLACES: dict[type[BaseModel], tuple[str, tuple[str | int, ...]]] = {
     VaultPassword: ("env", ("vault_password",)),
     StackEntry: ("env", ("stacks", 0)),
     Backup: ("env", ("backup",)),
+    Logs: ("env", ("logs",)),
     Keep: ("env", ("backup", "keep")),
     StackExtras: ("stack", ("x-slipway",)),
     Migration: ("stack", ("x-slipway", "migrate")),
@@ -42,6 +44,7 @@ PLACES: dict[type[BaseModel], tuple[str, tuple[str | int, ...]]] = {
     Clean: ("stack", ("x-slipway", "clean", 0)),
     ServiceExtras: ("stack", ("services", "web", "x-slipway")),
     ServiceBackup: ("stack", ("services", "db", "x-slipway", "backup")),
+    LogFile: ("stack", ("services", "web", "x-slipway", "logs", 0)),
     Route: ("stack", ("services", "web", "x-slipway", "route")),
     Health: ("stack", ("services", "web", "x-slipway", "health")),
 }
@@ -55,11 +58,15 @@ OTHER: dict[tuple[type[BaseModel], str], Any] = {
     (Environment, "vault_password"): {"command": ["x"]},
     (Environment, "stacks"): [{"name": "hello", "port": 81}],
     (Environment, "backup"): {"repository": "/other"},
+    (Environment, "logs"): {"files": 3},
+    (ServiceExtras, "logs"): [],
+    (LogFile, "path"): "/var/log/audit/other.log",
+    (LogFile, "reopen"): "self",
     (Backup, "keep"): {"daily": 1},
     (StackExtras, "external"): None,  # its keys, below
     (StackExtras, "clean"): [],
     (Clean, "service"): "db",
-    (ServiceExtras, "backup"): {"kind": "files", "paths": ["/app/csv"]},
+    (ServiceExtras, "backup"): {"kind": "files"},
     (ServiceBackup, "kind"): "redis",
     (ServiceBackup, "password"): "token",
     (ServiceBackup, "paths"): None,  # is for other kinds: test_backups.py
@@ -104,7 +111,12 @@ def files(kind: type[BaseModel], key: str = "") -> tuple[str, dict[str, Any], di
     data = yaml.safe_load(LOCAL if env == "local" else STAGING)
     data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
     data["backup"] = {"repository": "/srv/backups" if env == "staging" else "/var/backups/slipway", "keep": {}}
+    data["logs"] = {}
     stack = yaml.safe_load(STACK)
+    stack["services"]["web"]["volumes"] = ["audit:/var/log/audit"]
+    extras = {"logs": [{"path": "/var/log/audit/audit.log", "reopen": "USR1"}], "backup": {"kind": "none"}}
+    stack["services"]["web"]["x-slipway"] |= extras
+    stack["volumes"]["audit"] = {}
     stack["services"]["db"] |= {"secrets": ["token"], "x-slipway": {"backup": {"kind": "postgres"}}}
     stack["secrets"]["other"] = {"environment": "OTHER"}
     stack["x-slipway"]["external"] = [

@@ -22,7 +22,7 @@ SSH = {
     "x11forwarding": "no",
     "maxsessions": "64",
 }
-FOLDERS = [f"/var/lib/slipway{name}" for name in ("", "/agent", "/stacks", "/proxy", "/proxy/stacks")]
+FOLDERS = [f"/var/lib/slipway{name}" for name in ("", "/agent", "/logs", "/stacks", "/proxy", "/proxy/stacks")]
 
 
 def test_packages_are_installed(host: Host) -> None:
@@ -36,7 +36,8 @@ def test_compose_v2_is_there(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["docker.service", "containerd.service", "slipway-firewall.service", "slipway-reap.timer"]
+    "unit",
+    ["docker.service", "containerd.service", "slipway-firewall.service", "slipway-reap.timer", "slipway-rotate.timer"],
 )
 def test_unit_runs_now_and_at_each_start(server: Server, unit: str) -> None:
     state = server.units.get(unit, {})
@@ -131,10 +132,15 @@ def test_what_serves_comes_first(server: Server, unit: str, most: int) -> None:
     assert weight.isdigit() and int(weight) <= most, f"{unit} has CPUWeight {weight or 'unknown'}; containers have 100"
 
 
-def test_container_logs_end(server: Server) -> None:
+def test_container_logs_end(server: Server, facts: dict[str, Any]) -> None:
     options = server.daemon.get("log-opts", {})
     assert server.engine.get("LoggingDriver") == "json-file", f"log driver {server.engine.get('LoggingDriver')}"
-    assert {"max-size", "max-file"} <= set(options), f"daemon.json has log-opts {options}"
+    wanted = {
+        "max-size": facts["provision"]["log_size"],
+        "max-file": str(facts["provision"]["log_files"]),
+        "compress": "true",
+    }
+    assert wanted.items() <= options.items(), f"daemon.json has log-opts {options}, not {wanted}"
 
 
 def test_engine_asks_the_mirrors(server: Server, facts: dict[str, Any]) -> None:

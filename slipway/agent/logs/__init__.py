@@ -1,0 +1,1 @@
+"""Logs on a host: read where the engine writes them, kept when their container goes, bounded."""
