@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import PurePath
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+settings.register_profile("slipway", deadline=None)  # machines are noisy
+settings.load_profile("slipway")
 
 
 class _ByLab(LoadScopeScheduling):  # type: ignore[misc]

@@ -17,7 +17,7 @@ case "$*" in
     *'< (3, 11)'*) exit "${TOO_OLD:-0}" ;;
     *'import ensurepip'*) exit "${NO_VENV:-0}" ;;
     *python%d*) echo python3.11-venv ;;
-    '-m venv'*) rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo venv >> made ;;
+    '-m venv'*) echo venv >> made; rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
     *'pip '*install*)
         sleep "${SLOW:-0}"
         [ -z "${NO_NET:-}" ] || { echo 'no such host' >&2; exit 1; }

@@ -129,7 +129,6 @@ def shared() -> Iterator[Checkout]:
 
 @settings(
     max_examples=int(os.environ.get("SLIPWAY_EXAMPLES", "300")),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
@@ -222,7 +221,6 @@ REPLACEMENT = st.sampled_from([(name, at) for name, data in FILES.items() for at
 
 @settings(
     max_examples=int(os.environ.get("SLIPWAY_EXAMPLES", "300")),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(changes=st.lists(st.tuples(REPLACEMENT, ODD), min_size=1, max_size=2))
