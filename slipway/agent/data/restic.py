@@ -22,7 +22,7 @@ from .snapshots import SnapshotSet
 _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 10, 11, 12
 _KILLED = 137
 TIMED_OUT = (124, 143)
-ANSWERS_WITHIN = 30
+ANSWERS_WITHIN = 60
 """Seconds that a storage gets for its first answer; `timeout` exits with one of `TIMED_OUT`."""
 _LOCK_WAIT = ["--retry-lock", "2m"]
 """Another stack may share the repository, and prune it at this moment."""

@@ -209,6 +209,7 @@ time.gmtime = lambda *_: at
 container.Job.do = lambda job, script, *words, **more: do(
     job, script.replace(" backup --json", " backup --json --time '2020-01-01 00:00:00'"), *words, **more
 )
+repository.run_name = lock.new_run()
 made = backup.take(repository, progress=lambda _: None)
 retention.prune(repository)
 print(made.id)
