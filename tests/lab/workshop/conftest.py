@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.support import books as data
 from tests.support import checkout as checkouts
 from tests.support import samples, stacks
 from tests.support.checkout import Checkout
@@ -23,17 +22,14 @@ def workshop() -> Iterator[Checkout]:
     stacks.add_single(made, "fresh")
     stacks.add_single(made, "other")
     stacks.add_single(made, "guest")
-    stacks.add_library(made)
-    stacks.add_books(made)
     stacks.add_scribe(made)
     samples.write(made.path / "docs/stacks.md", made.path)
     hello = yaml.safe_load(made.read("envs/hello.yml"))["stacks"]
     listed = (
         "[{name: probe, port: 8300}, {name: fresh, port: 8300, domain: fresh.test}, {name: other, port: 8398},"
-        " {name: library, port: 8396}, {name: books, port: 8397}, {name: scribe, port: 8395},"
-        f" {json.dumps(hello)[1:-1]}]"
+        f" {{name: scribe, port: 8395}}, {json.dumps(hello)[1:-1]}]"
     )
-    stacks.environment(made, "lab", listed, backup="{repository: /var/backups/slipway/lab}")
+    stacks.environment(made, "lab", listed)
     made.commit("stacks for tests")
     yield made
     made.remove()
@@ -52,12 +48,3 @@ def probe(served: Site) -> Iterator[Site]:
     """The same for one test, which finds it healthy; what it changes in the tree is taken back."""
     with served.checkout.changed():
         yield served
-
-
-@pytest.fixture(scope="package")
-def books(workshop: Checkout) -> Site:
-    """The stack `books`, deployed, with rows, keys and files; all of it is kept, and nothing backed up yet."""
-    site = Site(workshop, "lab", "books", 8397)
-    site.deploy().ok()
-    data.fill(site)
-    return site

@@ -44,10 +44,10 @@ class Library(Site):
 
 
 @pytest.fixture(scope="module")
-def library(workshop: Checkout) -> Iterator[Library]:
+def library(archive: Checkout) -> Iterator[Library]:
     """`library`, deployed; its tree stays as the tests leave it, as its database does."""
-    site = Library(workshop, "lab", "library", 8396)
-    with workshop.changed():
+    site = Library(archive, "lab", "library", 8396)
+    with archive.changed():
         site.deploy().ok()
         yield site
 

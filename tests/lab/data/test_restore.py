@@ -116,7 +116,8 @@ def test_the_suite_finds_what_is_wrecked(kept: Site, good: dict[str, Any]) -> No
     assert data.snapshot(kept) == good["data"]
 
 
-def test_a_backup_of_another_stack(kept: Site, good: dict[str, Any], probe: Site) -> None:
+def test_a_backup_of_another_stack(kept: Site, good: dict[str, Any]) -> None:
+    probe = Site(kept.checkout, "lab", "probe", 8300)
     refused = probe.inv("restore", "--snapshot", good["id"], "--yes").exits(2)
     assert f"the snapshot {good['id']} is of books in lab, not of probe" in refused.err
     assert "there is no backup" in kept.inv("restore", "--snapshot", "20010101", "--yes").exits(2).err

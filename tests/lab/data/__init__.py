@@ -1,0 +1,1 @@
+"""Tests that share a lab, which goes after the last of them."""
