@@ -27,7 +27,7 @@ def in_a_row(arena: Arena, tally: Tally, deploys: int, raw: dict[str, Any]) -> l
     runs: list[Followed] = []
     with tally.clients(arena) as client:
         time.sleep(3)
-        while done < deploys and not tally.over():
+        while done < deploys and not (runs and tally.over()):
             done += 1
             runs.append(_ok(follow(arena, "deploy", "--version", arena.push(f"row-{done}"))))
             if done % 5 == 2:
