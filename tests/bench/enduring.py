@@ -24,14 +24,12 @@ def in_a_row(arena: Arena, tally: Tally, deploys: int, raw: dict[str, Any]) -> l
     """Deploy so many versions, each of really different images, with a rollback after every fifth. `raw`: those of before."""
     commands: list[dict[str, Any]] = raw.setdefault("commands", [])
     done = sum(c["verb"] == "deploy" for c in commands)
-    arena.versions.clear()  # of an earlier piece, these names would be of other images
-    arena.fill(deploys - done + 1)
     runs: list[Followed] = []
     with tally.clients(arena) as client:
         time.sleep(3)
-        while done < deploys and not tally.over():
-            runs.append(_ok(follow(arena, "deploy", "--version", arena.another())))
+        while done < deploys and not (runs and tally.over()):
             done += 1
+            runs.append(_ok(follow(arena, "deploy", "--version", arena.push(f"row-{done}"))))
             if done % 5 == 2:
                 runs.append(_ok(follow(arena, "rollback")))
             say(f"{done} deploys under load: {runs[-1].result.seconds:.1f} s, {client.counts()['requests']:,} requests")
