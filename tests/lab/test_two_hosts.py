@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -51,6 +53,32 @@ def test_the_second_host_reaches_the_database_and_others_do_not(pair: Site) -> N
     first = {h["name"]: h for h in pair.checkout.lab("two")["hosts"]}["app1"]["address"]
     with pytest.raises(OSError):
         socket.create_connection((first, 6379), timeout=1).close()
+
+
+def test_logs_go_on_without_a_host_and_with_it_once_it_is_back(pair: Site) -> None:
+    for host in HOSTS:
+        pair.get(f"/from-{host}", host=host)
+    argv = ("--service", "router", "--grep", "/from-", "--since", "1m")
+    running = pair.start("logs", "--follow", "--format", "json", *argv)
+    threading.Timer(90, running.process.kill).start()
+    out = running.process.stdout
+    assert [json.loads(out.readline())["fields"]["path"] for _ in HOSTS] == ["/from-app1", "/from-app2"]
+    pair.on("sh", "-c", "systemctl stop ssh; pkill -KILL -u deploy -f sshd", host="app2", check=False)
+    without = pair.inv("logs", *argv).exits(1)
+    assert "/from-app1" in without.out
+    assert "/from-app2" not in without.out
+    assert "! app2: the host can't be reached over SSH" in without.err
+    assert "lines of it are missing" in without.err
+    pair.get("/from-app1-again", host="app1")
+    assert json.loads(out.readline())["fields"]["path"] == "/from-app1-again", "the other host is followed meanwhile"
+    pair.get("/from-app2-again", host="app2")
+    pair.on("systemctl", "start", "ssh", host="app2")
+    assert json.loads(out.readline())["fields"]["path"] == "/from-app2-again", "what it said while it was away"
+    running.process.send_signal(signal.SIGINT)
+    done = running.result()
+    assert (done.code, done.out) == (0, "")
+    assert "! app2: the connection to the host was lost" in done.err
+    assert "! app2: it is back" in done.err
 
 
 def test_streams_outlive_two_deploys_and_old_releases_go(pair: Site) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 BLOCK = 1 << 18
@@ -108,15 +108,24 @@ def _rotated(path: Path, number: int) -> File | None:
     return None
 
 
-def blocks(file: File, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-    """Yield a file in blocks of whole lines. What is not a whole line yet, at the end, is left out."""
+def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield bytes in blocks of whole lines. What is not a whole line yet, at the end, is left out."""
     rest = b""
-    for chunk in file.chunks(start, end):
+    for chunk in chunks:
         data = rest + chunk if rest else chunk
         cut = whole(data)
         rest = data[cut:]
         if cut:
             yield data[:cut]
+
+
+def ended(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks of a file that nobody writes to any more: its last record ends, though a crash cut it off."""
+    last = b"\n"
+    for last in chunks:
+        yield last
+    if not last.endswith(b"\n"):
+        yield b"\n"
 
 
 def blocks_backwards(file: File, end: int) -> Iterator[bytes]:

@@ -53,15 +53,20 @@ class Reader:
     def past(self, wanted: Wanted) -> Iterator[Line]:
         """Yield the wanted lines of what was there when this was opened, in order."""
         since, until = _earlier(max(wanted.since, wanted.after)), _later(wanted.until)
-        for file in list(self._files):
-            if since and datetime.fromisoformat(since[:19] + "+00:00").timestamp() > file.written + 1:
-                continue
-            plain, end = not file.zipped, self._of(file)
-            start = files.position_of(file, since, end) if since and plain else 0
-            for block in files.blocks(file, start, end if plain else None):
-                if until and files.time_of(block[: _head(block)]) > until:
-                    return
-                yield from wanted.of(block)
+        oldest = datetime.fromisoformat(since[:19] + "+00:00").timestamp() if since else 0.0
+        # As one: a long line may begin in one file and end in the next.
+        chunks = (c for file in list(self._files) if file.written + 1 >= oldest for c in self._chunks(file, since))
+        for block in files.blocks(chunks):
+            if until and files.time_of(block[: _head(block)]) > until:
+                return
+            yield from wanted.of(block)
+
+    def _chunks(self, file: File, since: str) -> Iterator[bytes]:
+        end = self._of(file)
+        if file.zipped:
+            return files.ended(file.chunks(0, None))
+        found = file.chunks(files.position_of(file, since, end) if since else 0, end)
+        return found if file is self._files[-1] else files.ended(found)
 
     def last(self, wanted: Wanted, count: int) -> list[Line]:
         """Return the last wanted lines of what was there when this was opened, at most so many, in order."""
@@ -71,7 +76,7 @@ class Reader:
                 break
             if file.zipped:
                 lines: deque[Line] = deque(maxlen=count - len(found))
-                for block in files.blocks(file):
+                for block in files.blocks(file.chunks(0, None)):
                     lines.extend(wanted.of(block))
                 found += list(lines)[::-1]
                 continue
@@ -97,15 +102,11 @@ class Reader:
             if not after:
                 return
             self.close()
-            self._files, self._end, self._rest = [after[0]], 0, b""
+            self._files, self._end = [after[0]], 0
             for later in after[1:]:
                 later.close()
 
     def _written(self, file: File, wanted: Wanted) -> Iterator[Line]:
-        if file.zipped:
-            for block in files.blocks(file):
-                yield from wanted.of(block)
-            return
         for chunk in file.chunks(self._end, None):
             self._end += len(chunk)
             data = self._rest + chunk

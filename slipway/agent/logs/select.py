@@ -61,10 +61,9 @@ class Wanted:
         best = max(found, key=len)
         if len(best) >= _LEAST:
             return [best.encode()]
-        level = self.fields.get("level", "")
-        return [
-            _told(v).encode() for v in dict.fromkeys((level, level.lower(), level.upper(), level.capitalize())) if v
-        ]
+        # Without its first letter a level is written in two ways only.
+        level = _told(self.fields.get("level", "")).lstrip('\\"')[1:]
+        return [v.encode() for v in dict.fromkeys((level, level.lower(), level.upper())) if len(v) >= _LEAST]
 
     def of(self, block: bytes) -> Iterator[Line]:
         """Yield the wanted lines of a block of whole lines."""

@@ -32,6 +32,9 @@ def logs(env: str, stack: str | None, typed: Typed, *, as_json: bool) -> int:
     place = workplace.find(env, stack, start=False, secrets=False)
     if place is None:
         raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
+    if place.env.development:
+        todo = f"docker compose -p {place.stack.name}-{env} logs --follow"
+        raise BadInput("what is in development is Compose's own affair", where=f"envs/{env}.yml", todo=todo)
     asked = query.understood(typed, place.env, place.stack)
     reading = _Reading(place, asked)
     tell = show.as_json if as_json else show.as_text(_colours())

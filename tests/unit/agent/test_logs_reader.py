@@ -60,6 +60,22 @@ def test_lines_that_came_in_parts(log: DockerLog, monkeypatch: pytest.MonkeyPatc
     assert texts(Reader(log.path).last(Wanted(), 2)) == [long, "end"] or block < 1000
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_line_that_was_rotated_in_its_middle(log: DockerLog, zipped: bool) -> None:
+    long = "x" * 40_000
+    records = record(long, 1_750_000_000.1)
+    half = records.index(b"\n") + 1
+    reader = Reader(log.path)
+    with log.path.open("ab") as file:
+        file.write(records[:half])
+    found = texts(reader.more(Wanted()))
+    log.rotate(zipped=zipped)
+    with log.path.open("ab") as file:
+        file.write(records[half:])
+    assert found + texts(reader.more(Wanted())) == [long]
+    assert texts(Reader(log.path).past(Wanted())) == [long]
+
+
 @pytest.mark.parametrize("block", [128, 1000, 1 << 18])
 @pytest.mark.parametrize("count", [0, 1, 7, 1000, 5000])
 def test_the_last_lines(log: DockerLog, monkeypatch: pytest.MonkeyPatch, block: int, count: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,24 @@ def test_where_the_releases_of_the_ledger_are_now(tmp_path: Path) -> None:
     (entry,) = releases.told({"app1": killed})
     assert entry["outcome"] == "interrupted"
     assert releases.text([entry]).splitlines()[1].split() == ["2026", "deploy", ids["v1"], "gone", "interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("free", "hours", "removed", "words"),
+    [
+        (
+            5e9,
+            1,
+            [{"what": "the kept log a.gz", "bytes": 2e6}],
+            "1 things removed, 2 MB: the kept log a.gz; 5000 MB free now",
+        ),
+        (5e9, 30, [{"what": "the kept log a.gz", "bytes": 2e6}], ""),
+        (1e8, 30, [], "nothing to free; 100 MB free now, TOO LITTLE"),
+    ],
+)
+def test_a_disk_that_was_nearly_full(free: float, hours: int, removed: list[dict[str, Any]], words: str) -> None:
+    at = datetime.now(UTC) - timedelta(hours=hours)
+    note = {"at": f"{at:%Y-%m-%dT%H:%M:%S}.000Z", "least": 1e9, "before": 5e7, "after": free, "removed": removed}
+    told = status.disk_words({"free": free, "freed": note})
+    assert ("\n".join(told).endswith(words) and "disk nearly full" in told[0]) if words else told == []
+    assert status.disk_words({"free": free, "freed": None}) == []
