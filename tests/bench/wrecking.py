@@ -69,10 +69,11 @@ def restores(site: Site, count: int, raw: dict[str, Any]) -> Row:
             return after.err or "other data than before"
         return "half a table" if half else ""
 
-    delete = lambda: books.sql(site, "DELETE FROM book WHERE id > 7")  # noqa: E731
-    row, raw["killed restores"] = _killed(
-        site, "restores", ("restore", "--yes", "--no-safety"), count, lambda: str(delete()) and None, wrong
-    )
+    def before() -> None:
+        books.sql(site, "DELETE FROM book WHERE id > 7")
+
+    argv = ("restore", "--yes", "--no-safety")
+    row, raw["killed restores"] = _killed(site, "restores", argv, count, before, wrong)
     return row
 
 
