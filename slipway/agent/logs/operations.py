@@ -92,7 +92,7 @@ class _Reading:
             reader = Reader(source.path)
         except PermissionError as error:
             seen = f"{source.path}: {error.strerror}"
-            raise OperationFailed("the logs of containers can't be read by this user", seen) from error
+            raise OperationFailed("the logs of containers can't be read, `inv provision` sees to that", seen) from error
         self.readers[source.key] = (self.batch.number(source), source, reader)
 
     def _wanted(self, source: Source) -> Wanted:
@@ -100,7 +100,9 @@ class _Reading:
 
     def _past(self) -> None:
         """Give what there is. Logs of removed containers may be many: each is opened when its time has come, and closed."""
+        opened = {key[:12] for key in self.readers}  # one that is being removed just now is open, and kept already
         gone = sources.removed(self.home, self.services, max(self.since, self.wanted.after))
+        gone = [s for s in gone if s.path.stem.rpartition("-")[2] not in opened]
         if (count := self.asked.get("tail")) is not None:
             for line in self._last(gone, count):
                 self.batch.add(line)
