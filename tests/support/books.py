@@ -86,6 +86,11 @@ def snapshot(site: Site) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def snapshot_rows(site: Site) -> str:
+    """Return what is in the table `book`: how many rows, and a checksum."""
+    return sql(site, "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM book t")
+
+
 def wreck(site: Site) -> None:
     """Do to the data what nobody should: rows and a table go, keys go, files go, change and come."""
     sql(

@@ -151,11 +151,14 @@ def test_a_copy_that_is_unreachable(kept: Site) -> None:
 
 _KILL_RESTIC = "docker kill $(docker ps --quiet --filter name=-dump- | head -n 1)"
 """Tells the container's id where it ran."""
+_HEAVY = "CREATE TABLE heavy AS SELECT g, md5(g::text), md5((-g)::text) FROM generate_series(1, 700000) g"
+"""Some 70 MB: a dump that is not over before anybody can kill it."""
 
 
 def test_killed_anywhere(kept: Site) -> None:
     """Its deployer, the agent on the host, restic itself: nothing half is offered, and the next one needs no help."""
     before = data.listed(kept)
+    data.sql(kept, _HEAVY)
     for number, kill in enumerate(("deployer", "agent", "restic")):
         running = kept.start("backup")
         eventually(lambda: kept.on("docker", "ps", "--quiet", "--filter", "name=-dump-"), within=30, every=0.1)
@@ -173,6 +176,7 @@ def test_killed_anywhere(kept: Site) -> None:
             eventually(lambda: kept.on("sh", "-c", _KILL_RESTIC, check=False), within=30, every=0.1)
             running.result().exits(1)
         assert data.listed(kept) == before
+    data.sql(kept, "DROP TABLE heavy")
     kept.inv("backup").ok()
     after = data.listed(kept)
     assert after[0]["id"] > before[0]["id"]
