@@ -29,12 +29,27 @@ def lower(container: dict[str, Any]) -> None:
 
 
 def usual(containers: list[dict[str, Any]]) -> None:
-    """Give containers (inspections) that were made to start with little what others have."""
+    """Give containers (inspections) that were made to start with little what others have.
+
+    One that ended since it was inspected is passed over: that is for who waits for it to tell.
+
+    Raises:
+        OperationFailed: one that runs on can't be given its share.
+    """
     for container in containers:
         if container["HostConfig"]["CpuShares"] == STARTING:
-            _set(container, _USUAL)
-            if _weight(container) not in (None, 100):
-                _set(container, _USUAL_V2)
+            try:
+                _set(container, _USUAL)
+                if _weight(container) not in (None, 100):
+                    _set(container, _USUAL_V2)
+            except OperationFailed:
+                if _runs_on(container):
+                    raise
+
+
+def _runs_on(container: dict[str, Any]) -> bool:
+    now = engine.api("GET", f"/containers/{container['Id']}/json")
+    return bool(now) and now["State"]["Running"] and now["State"]["StartedAt"] == container["State"]["StartedAt"]
 
 
 def _set(container: dict[str, Any], shares: int) -> None:

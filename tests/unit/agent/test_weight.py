@@ -17,7 +17,9 @@ class Engine:
     """Containers with their shares, as the engine keeps them."""
 
     def __init__(self, **shares: int) -> None:
-        self.all = {n: {"Id": n, "HostConfig": {"CpuShares": s}, "State": {"Pid": 7}} for n, s in shares.items()}
+        state = {"Pid": 7, "Running": True, "StartedAt": "noon"}
+        self.all = {n: {"Id": n, "HostConfig": {"CpuShares": s}, "State": state} for n, s in shares.items()}
+        self.now = state
         for container in self.all.values():
             container["Config"] = {"Labels": {"slipway.release": "new", "slipway.service": "web"}}
         self.refuses = False
@@ -27,7 +29,8 @@ class Engine:
             if self.refuses:
                 raise OperationFailed("the Docker Engine refused it")
             self.all[path.split("/")[2]]["HostConfig"]["CpuShares"] = body["CpuShares"]
-        return {}
+            return {}
+        return {**self.all[path.split("/")[2]], "State": self.now}
 
     def listed(self, *_: Any, **__: Any) -> list[Any]:
         return list(self.all.values())
@@ -56,6 +59,16 @@ def test_what_starts_has_little_and_what_its_stack_says_stays(played: Engine) ->
     assert played.shares() == {"plain": weight.STARTING, "again": weight.STARTING, "own": 2048}
     weight.usual(played.listed())
     assert played.shares() == {"plain": 1024, "again": 1024, "own": 2048}
+
+
+@pytest.mark.parametrize("ended", [{"Running": False}, {"StartedAt": "later"}])
+def test_one_that_has_ended_meanwhile_is_told_by_who_waits_for_it(played: Engine, ended: dict[str, Any]) -> None:
+    begin(played)
+    played.refuses = True
+    with pytest.raises(OperationFailed):
+        weight.usual(played.listed())
+    played.now = {**played.now, **ended}
+    weight.usual(played.listed())
 
 
 def test_an_engine_that_cannot_do_it_starts_containers_as_ever(played: Engine) -> None:
