@@ -158,6 +158,16 @@ def kill(site: Site, running: Running, how: str) -> None:
     running.result()
 
 
+def while_runs(site: Site, name: str, command: str = "echo $c") -> str:
+    """Run a shell command on the host while a container of that name runs, its id in `$c`; return its output ("": none ran).
+
+    The host itself looks, since there may be one for a moment only. A command that fails is tried on the next one.
+    """
+    look = f"c=$(docker ps --quiet --filter name={name} | head -n 1)"
+    script = f'for i in $(seq 1500); do {look}; [ -n "$c" ] && {command} && exit; sleep 0.02; done; exit 1'
+    return site.on("sh", "-c", script, check=False)
+
+
 def back_up_database(site: Site) -> str:
     """Back the database up on the host, past `inv`; return the backup's id."""
     return agent(site, 'print(backup.take(repository, only=["db"], any_size=True, progress=lambda _: None).id)')

@@ -149,8 +149,6 @@ def test_a_copy_that_is_unreachable(kept: Site) -> None:
     assert len([s for s in copied if f"run={newest['id']}" in s["tags"]]) == 2
 
 
-_KILL_RESTIC = "docker kill $(docker ps --quiet --filter name=-dump- | head -n 1)"
-"""Tells the container's id where it ran."""
 _HEAVY = "CREATE TABLE heavy AS SELECT g, md5(g::text), md5((-g)::text) FROM generate_series(1, 700000) g"
 """Some 70 MB: a dump that is not over before anybody can kill it."""
 
@@ -159,21 +157,19 @@ def test_killed_anywhere(kept: Site) -> None:
     """Its deployer, the agent on the host, restic itself: nothing half is offered, and the next one needs no help."""
     before = data.listed(kept)
     data.sql(kept, _HEAVY)
-    for number, kill in enumerate(("deployer", "agent", "restic")):
+    for kill in ("deployer", "agent", "restic"):
         running = kept.start("backup")
-        eventually(lambda: kept.on("docker", "ps", "--quiet", "--filter", "name=-dump-"), within=30, every=0.1)
-        if number == 0:
+        if kill == "deployer":
+            assert data.while_runs(kept, "-dump-")
             second = kept.inv("backup").exits(3)
             assert "a backup of books is at work" in second.err
             assert "inv backup" in second.err
-        time.sleep(0.4 * (kill == "agent"))
-        if kill == "deployer":
             running.kill()
         elif kill == "agent":
-            kept.on("pkill", "-KILL", "-u", "deploy", "python3")
+            assert data.while_runs(kept, "-dump-", "pkill -KILL -u deploy python3 && echo $c")
             assert running.result().code in (1, 5)
         else:
-            eventually(lambda: kept.on("sh", "-c", _KILL_RESTIC, check=False), within=30, every=0.1)
+            assert data.while_runs(kept, "-dump-", "docker kill $c")
             running.result().exits(1)
         assert data.listed(kept) == before
     data.sql(kept, "DROP TABLE heavy")
