@@ -40,7 +40,7 @@ def test_a_release_is_what_the_files_say(probe: Site) -> None:
         extras = {"role": "job", "phase": phase}
         stacks.add_job(checkout, name, NOTE, build={**build, "args": {"WORD": name}}, **{"x-slipway": extras})
     checkout.write("envs/lab.yml", checkout.read("envs/lab.yml") + "keep_warm: 90s\nkeep_releases: 3\n")
-    stacks.plant(checkout, probe.env, probe.stack, token=json.dumps(token))
+    stacks.plant(checkout, probe.env, probe.stack, token=token)
     try:
         plan = probe.deploy("--plan").ok()
         assert "Run jobs\n     app1: run early; run late" in plan.out
