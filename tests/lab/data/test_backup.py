@@ -149,7 +149,7 @@ def test_a_copy_that_is_unreachable(kept: Site) -> None:
     assert len([s for s in copied if f"run={newest['id']}" in s["tags"]]) == 2
 
 
-_HEAVY = "CREATE TABLE heavy AS SELECT g, md5(g::text), md5((-g)::text) FROM generate_series(1, 700000) g"
+_HEAVY = "CREATE TABLE heavy AS SELECT g, md5(g::text) AS one, md5((-g)::text) AS two FROM generate_series(1, 700000) g"
 """Some 70 MB: a dump that is not over before anybody can kill it."""
 
 

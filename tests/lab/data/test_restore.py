@@ -74,7 +74,7 @@ def test_killed_anywhere(kept: Site, good: dict[str, Any]) -> None:
             running.result()
         else:
             assert data.while_runs(kept, "-load-", "docker kill $c")
-            running.result().exits(1)
+            assert running.result().code in (0, 1), "0: it had done its work"
         assert data.sql(kept, "SELECT count(*) FROM book") in ("7", "20000")
     kept.inv("restore", "--yes", "--no-safety").ok()
     assert data.snapshot(kept) == good["data"]
