@@ -83,9 +83,8 @@ def test_full_or_closed(elsewhere: tuple[Site, Server]) -> None:
 def test_from_nothing(elsewhere: tuple[Site, Server]) -> None:
     """An empty new environment of that name, and what docs/data.md says to type; all is as it was."""
     old, server = elsewhere
-    old.inv(
-        "backup.unlock"
-    ).ok()  # a server that was closed in the middle of a run kept that run's lock, for half an hour
+    # A server that was closed in the middle of a run kept that run's lock, for half an hour.
+    old.inv("backup.unlock").ok()
     before, known = data.snapshot(old), data.listed(old)
     page = (ROOT / "docs/data.md").read_text().partition("## From nothing")[2].partition("\n## ")[0]
     steps = ["provision", "secrets.init", "secrets.edit", "restore", "deploy"]  # a lab provisions itself
