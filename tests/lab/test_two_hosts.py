@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import books as data
 from tests.support import checkout as checkouts
 from tests.support import stacks
 from tests.support.site import Site, eventually
@@ -106,34 +105,6 @@ def test_streams_outlive_two_deploys_and_old_releases_go(pair: Site) -> None:
         pair.on("systemctl", "start", "slipway-reap.service", host=host)  # what the timer does each minute
         eventually(lambda host=host: set(pair.running(host)) == set(order[1:]), within=30)
     retention(pair, order)
-
-
-def test_the_data_of_two_hosts(pair: Site) -> None:
-    """They are on the first host, and backed up there: before a migration, unless one is young; a restore stops all apps."""
-    checkout = pair.checkout
-    checkout.edit(
-        "envs/two.yml", "keep_warm: 1h", "keep_warm: 1h\nbackup: {repository: /var/backups/slipway/two, fresh: 1h}"
-    )
-    pair.deploy().ok()  # of what is live already: the host is told all the same
-    assert data.listed(pair) == []
-    for number in (2, 3):
-        checkout.write(f"compose/probe/web/migrations/00{number}_more.sql", "more\n")
-        pair.deploy().ok()
-        assert pair.get("/store", host="app2").json()["schema"] == str(number)
-        (made,) = data.listed(pair)
-        assert made["scope"] == "full"
-    store = ["docker", "exec", "probe-accessories-store-1", "redis-cli"]
-    before = {h: {n: c["started"] for n, c in pair.containers(h).items() if c["release"] == pair.live()} for h in HOSTS}
-    pair.on(*store, "set", "more", "lost")
-    assert pair.inv("restore", "--yes", "--format", "json").ok().json()["set"]["id"] == made["id"]
-    assert pair.on(*store, "get", "more") == ""
-    assert pair.get("/store", host="app2").json()["schema"] == "3", "the release's own migrations ran on the older data"
-    for host in HOSTS:
-        after = {n: c["started"] for n, c in pair.containers(host).items() if c["release"] == pair.live()}
-        assert set(after) == set(before[host])
-        assert not set(after.values()) & set(before[host].values()), "each app was stopped and started"
-    assert pair.status()["healthy"]
-    assert pair.on("ls", "/var/lib/slipway/stacks/probe", host="app2").split().count("backup") == 0
 
 
 def test_a_host_that_is_away_is_named(pair: Site) -> None:

@@ -198,7 +198,7 @@ def test_killed_while_it_migrates(library: Library) -> None:
     instants = random.Random(seed)
     names = [f"kill_{n}" for n in range(6)]
     made = [
-        library.add(n, f"CREATE TABLE {n} (id int);\nSELECT pg_sleep(0.4);\nINSERT INTO {n} VALUES (1);") for n in names
+        library.add(n, f"CREATE TABLE {n} (id int);\nSELECT pg_sleep(1.5);\nINSERT INTO {n} VALUES (1);") for n in names
     ]
     busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'slipway/%'"
     for _ in range(3):
