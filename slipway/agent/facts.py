@@ -57,6 +57,11 @@ def _router(home: StackHome) -> dict[str, Any]:
     return {
         "answers": alive,
         "ports": door.ports(),
+        "others": [
+            {k: other[k] for k in ("stack", "port", "domain")}
+            for other in router.all_wanted()
+            if other["stack"] != home.stack
+        ],
         "shares": router.shares_of(rows) if alive else {},
         "weights": router.weights_of(rows),
         "open": {r: router.open_requests(home.stack, r) for r in releases} if alive else {},

@@ -59,6 +59,7 @@ def deploy(place: Workplace, version: Version, *, plan_only: bool = False, cut: 
         if plan_only:
             return _planned(hosts, version, cut)
         with begun(hosts, "deploy") as run:  # from here on nobody else changes what the plan is made from
+            refuse_taken_door(request_for(run.hosts))
             refuse_what_comes_first(request_for(run.hosts))
             release, request = release_of(run.hosts, version, cut)
             live = live_release(request.facts)
@@ -73,6 +74,7 @@ def deploy(place: Workplace, version: Version, *, plan_only: bool = False, cut: 
 
 def _planned(hosts: Open, version: Version, cut: bool) -> Outcome:
     place = hosts.place
+    refuse_taken_door(request_for(hosts))
     release, request = release_of(hosts, version, cut, dry=True)
     plan = planner.plan_deploy(request, release)
     changed = not unchanged(request, release, named=bool(version.name))
@@ -147,6 +149,21 @@ def request_for(hosts: Open, cut: bool = False, *, own_tree: bool = False) -> Re
         cut=cut,
         backup=backup_document(place),
     )
+
+
+def refuse_taken_door(request: Request) -> None:
+    """Raise BadInput where another stack has this one's front door on a host: requests would go to either of them."""
+    env, entry = request.env.name, request.entry
+    for host in request.hosts:
+        for other in request.facts[host].router["others"]:
+            if (other["port"], other["domain"]) == (entry.port, entry.domain):
+                raise BadInput(
+                    f"the stack {other['stack']} has this front door on {host} (another environment's, or listed no more)",
+                    where=f"envs/{env}.yml, stack {request.stack.name}",
+                    seen=f"port {entry.port}, " + (f"domain {entry.domain}" if entry.domain else "any domain"),
+                    serves=other["stack"],
+                    todo=f"give {request.stack.name} a port or a domain of its own there",
+                )
 
 
 def refuse_what_comes_first(request: Request) -> None:

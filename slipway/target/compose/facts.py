@@ -22,7 +22,7 @@ class HostFacts:
 
     @property
     def router(self) -> Mapping[str, Any]:
-        """What the router says: `answers`, `ports`, `shares`, `weights`, `open` (see `slipway.agent.facts`)."""
+        """What the router says: `answers`, `ports`, `others`, `shares`, `weights`, `open` (see `slipway.agent.facts`)."""
         value: Mapping[str, Any] = self.raw["router"]
         return value
 

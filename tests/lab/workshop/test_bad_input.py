@@ -31,7 +31,7 @@ def rented(
     )
     probe.checkout.write("envs/known_hosts", Path(lab["known_hosts"]).read_text())
     ssh = tmp_path / ".ssh"
-    ssh.mkdir(mode=0o700)
+    ssh.mkdir(mode=0o700, exist_ok=True)
     (ssh / "config").write_text(f"Host *\n  IdentityFile {lab['key_file']}\n")
     return {"HOME": str(tmp_path), "SSH_AUTH_SOCK": ""}
 
@@ -108,24 +108,27 @@ def test_another_door_and_a_port_that_somebody_else_has(probe: Site, tmp_path: P
     """A deploy opens its door beside those that are open, and one that can't open closes no other."""
     registry = probe.checkout.lab(probe.env)["registry"]
     known = f"push: '{registry['push']}', pull: '{registry['pull']}'"
-    home = rented(probe, tmp_path, registry=known, door="port: 8395")
-    guest = Site(probe.checkout, "rented", "guest", 8395)
-    probe.on("systemd-run", "--unit", "squatter", "python3", "-m", "http.server", "8395")
-    eventually(lambda: ":8395" in probe.on("ss", "-Htln"), within=10)
+    home = rented(probe, tmp_path, registry=known, door="port: 8300")
+    refused = Site(probe.checkout, "rented", "guest", 8300).inv("deploy", "--plan", **home).exits(2)
+    assert "the stack probe has this front door on app1" in refused.err
+    home = rented(probe, tmp_path, registry=known, door="port: 8394")
+    guest = Site(probe.checkout, "rented", "guest", 8394)
+    probe.on("systemd-run", "--unit", "squatter", "python3", "-m", "http.server", "8394")
+    eventually(lambda: ":8394" in probe.on("ss", "-Htln"), within=10)
     before = probe.settled()
     try:
         with probe.visitor() as visitor:
             failed = guest.inv("deploy", **home).exits(1)
         visitor.happy()
-        assert "port 8395 of this host is taken" in failed.err
+        assert "port 8394 of this host is taken" in failed.err
         assert probe.footprint() == before
     finally:
         probe.on("systemctl", "stop", "squatter")
-    assert "opens port 8395" in guest.inv("deploy", "--plan", **home).ok().out
+    assert "opens port 8394" in guest.inv("deploy", "--plan", **home).ok().out
     with probe.visitor() as visitor:
         guest.inv("deploy", **home).ok()
     visitor.happy()
-    assert ":8395" in probe.on("ss", "-Htln")
+    assert ":8394" in probe.on("ss", "-Htln")
     assert probe.on("docker", "ps", "--all", "--quiet", "--filter", "name=slipway-proxy-") == "", (
         "nothing of the change is left"
     )
