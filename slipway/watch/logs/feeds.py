@@ -101,8 +101,10 @@ class Feed:
     def close(self) -> None:
         """Ask for nothing any more."""
         self._closed.set()
-        if self._session:
-            self._session.close()
+        if (
+            self._session
+        ):  # beside: Ctrl-C may have come while SSH held a lock of its own, and that is held for ever then
+            threading.Thread(target=self._session.close, daemon=True).start()
         self._thread.join(_CLOSE_WITHIN)
 
     def next(self, block: bool = True) -> Part:

@@ -15,6 +15,10 @@ from tests.support.site import Site, eventually
 def good(books: Site) -> dict[str, Any]:
     """The data as they were when the newest backup was made."""
     data.fill(books)
+    place = books.on("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", "slipway-books-papers")
+    books.on(
+        "sh", "-c", f"head -c 300000 /dev/urandom > {place}/scan"
+    )  # in a pack of its own, with nothing of earlier backups
     seen = data.snapshot(books)
     made = books.inv("backup", "--any-size", "--format", "json").ok().json()["set"]
     data.cheapen(books)
@@ -121,19 +125,16 @@ def test_a_backup_of_another_stack(kept: Site, good: dict[str, Any]) -> None:
 
 def test_a_damaged_pack(kept: Site, good: dict[str, Any]) -> None:
     """The old data stay; so do the requests."""
-    packs = "ls -t $(find /var/backups/slipway/lab/data -type f -size +20k)"
-    damaged = kept.on("sh", "-c", packs).split()
-    for pack in damaged:
-        kept.on(
-            "sh",
-            "-euc",
-            f"cp -p {pack} {pack}.good; printf XXXXXXXX | dd of={pack} bs=1 seek=9000 conv=notrunc 2> /dev/null",
-        )
+    packs = "$(find /var/backups/slipway/lab/data -type f -size +250k)"
+    damage = "printf XXXXXXXX | dd of=$p bs=1 seek=$at conv=notrunc 2> /dev/null"
+    damage = f"cp -p $p $p.good; for at in 9000 99000 199000; do {damage}; done"
+    kept.on("sh", "-euc", f"for p in {packs}; do {damage}; done")
     try:
         refused = kept.inv("restore", "--only", "web", "--yes").exits(1)
     finally:
-        for pack in damaged:
-            kept.on("mv", f"{pack}.good", pack)
+        kept.on(
+            "sh", "-euc", "for p in $(find /var/backups/slipway/lab/data -name '*.good'); do mv $p ${p%.good}; done"
+        )
     assert "could not be restored" in refused.err
     assert "Still serving: release" in refused.err
     assert data.snapshot(kept) == good["data"]
@@ -145,7 +146,7 @@ def test_a_disk_that_is_full(kept: Site, good: dict[str, Any]) -> None:
     kept.on(
         "sh",
         "-euc",
-        f"cp -a {place} /run/papers; mount -t tmpfs -o size=280k tmpfs {place}; cp -a /run/papers/. {place}/",
+        f"cp -a {place} /run/papers; mount -t tmpfs -o size=700k tmpfs {place}; cp -a /run/papers/. {place}/",
     )
     try:
         refused = kept.inv("restore", "--only", "web", "--yes").exits(1)

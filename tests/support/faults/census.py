@@ -89,8 +89,9 @@ class Census:
         return bool(needed & set(names))
 
     def rest(self) -> dict[str, Any]:
-        """Return what is there besides releases: the same before and after any number of deploys."""
-        outside = [f for f in self.raw["files"] + self.raw["folders"] if "/releases/" not in f]
+        """Return what is there besides releases, and what containers that are gone said: the same after any number of deploys."""
+        ours = self.raw["files"] + self.raw["folders"]
+        outside = [f for f in ours if "/releases/" not in f and not f.startswith(f"logs/{self.stack}/")]
         return {
             "files": sorted({re.sub(r"[0-9a-f]{16}\.pyz", "DIGEST.pyz", f) for f in outside}),
             "volumes": self.raw["volumes"],
@@ -110,7 +111,9 @@ def left_over(before: Mapping[str, Census], after: Mapping[str, Census]) -> list
     for host, now in after.items():
         found += [f"{host}: {stray}" for stray in now.strays()]
         was, rest = before[host].rest(), now.rest()
-        found += [f"{host}: {kind} were {was[kind]}, are {rest[kind]}" for kind in was if was[kind] != rest[kind]]
+        for kind in was:
+            found += [f"{host}: {kind}: {name} is gone" for name in was[kind] if name not in rest[kind]]
+            found += [f"{host}: {kind}: {name} is new" for name in rest[kind] if name not in was[kind]]
     return found
 
 
