@@ -100,9 +100,8 @@ def around_a_switch(arena: Arena, tally: Tally, rounds: int, raw: dict[str, Any]
             time.sleep(8)
             windows.append((begun, time.monotonic()))
             # The deployer would be on another machine: it gets what nobody else wants of this one.
-            arena.start_as(
-                ["/usr/bin/nice", "-n", "19", ".venv/bin/inv"], "deploy", "--version", arena.another()
-            ).result().ok()
+            program = [".venv/bin/python", "-m", "tests.support.priority", ".venv/bin/inv"]
+            arena.start_as(program, "deploy", "--version", arena.another()).result().ok()
             switches.append(arena.live())
     report = client.report
     assert report.samples

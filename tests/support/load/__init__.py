@@ -24,13 +24,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.support import priority
 from tests.support.load.profile import FINEASY, KINDS, PROBE, Profile, Target
 from tests.support.load.report import Report
 from tests.support.load.samples import percentile
 
 __all__ = ["FINEASY", "KINDS", "PROBE", "Client", "Profile", "Report", "Target", "percentile", "running"]
 
-_FIRST = -15  # nice
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -46,11 +46,16 @@ class Client:
         argv += ["--target", json.dumps(asdict(target)), "--report", str(self._result), "--samples", str(self._samples)]
         environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
         self._process = subprocess.Popen(
-            argv, cwd=_ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            argv,
+            cwd=_ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=first,
         )
         if first:
-            with contextlib.suppress(PermissionError):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, _FIRST)
+            priority.set_for(self._process.pid, priority.FIRST)
         self.counts()
 
     def counts(self) -> Mapping[str, Any]:
