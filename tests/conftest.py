@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import PurePath
 
 import pytest
@@ -10,6 +11,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("slipway", deadline=None)  # machines are noisy
 settings.load_profile("slipway")
+
+# Where a shell starts this in the background, it has it ignore SIGINT, and commands that tests interrupt would do so too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _ByLab(LoadScopeScheduling):  # type: ignore[misc]

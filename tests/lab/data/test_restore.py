@@ -71,13 +71,14 @@ def test_killed_anywhere(kept: Site, good: dict[str, Any]) -> None:
     for kill in ("deployer", "agent", "restic"):
         running = kept.start("restore", "--only", "db", "--yes", "--no-safety")
         if kill == "deployer":
-            assert data.while_runs(kept, "-load-")
+            assert data.while_runs(kept, "-load-"), running.result().text
             running.kill()
         elif kill == "agent":
-            assert data.while_runs(kept, "-load-", "pkill -KILL -u deploy python3 && echo $c")
+            kill_it = "pkill -KILL -u deploy python3 && echo $c"
+            assert data.while_runs(kept, "-load-", kill_it), running.result().text
             running.result()
         else:
-            assert data.while_runs(kept, "-load-", "docker kill $c")
+            assert data.while_runs(kept, "-load-", "docker kill $c"), running.result().text
             assert running.result().code in (0, 1), "0: it had done its work"
         assert data.sql(kept, "SELECT count(*) FROM book") in ("7", "20000")
     kept.inv("restore", "--yes", "--no-safety").ok()
