@@ -129,35 +129,30 @@ def offered(site: Site) -> str:
 
 
 def test_settings_that_a_killed_provisioning_wrote_and_never_loaded(probe: Site) -> None:
-    """The files are right, as the run left them; the daemons still have what was before. The next provisioning loads them."""
+    """The files are right, as the run left them; the daemons still have what was before. The next provisioning loads them.
+
+    Logging is what a reload of the engine does not load. Containers outlive its restart, even where they would not have before.
+    """
     for name in ("ssh", "engine"):
         probe.on("sh", "-c", BROKEN[name][0])
     probe.on(
         "sed", "-i", "s/^PasswordAuthentication yes/PasswordAuthentication no/", "/etc/ssh/sshd_config.d/0-slipway.conf"
     )
     probe.on("sed", "-i", 's/"live-restore": false/"live-restore": true/', "/etc/docker/daemon.json")
-    assert "password" in offered(probe)
-    with probe.visitor() as visitor:
-        done = probe.inv("provision").ok()
-    visitor.happy()
-    assert "nothing changed" not in done.out
-    assert "(publickey)" in offered(probe)
-    assert probe.on("docker", "info", "--format", "{{.LiveRestoreEnabled}}").strip() == "true"
-    assert "nothing changed" in probe.inv("provision").ok().out
-
-
-def test_an_engine_that_a_killed_provisioning_never_restarted(probe: Site) -> None:
-    """Logging is what a reload does not load. Containers outlive the restart, even where they would not have before."""
-    probe.on("sh", "-c", BROKEN["engine"][0])
-    probe.on("sed", "-i", 's/"live-restore": false/"live-restore": true/', "/etc/docker/daemon.json")
     probe.on("touch", "/run/slipway-restart-engine")
+    assert "password" in offered(probe)
 
     def started() -> dict[str, str]:
         """Without `tick`: it ends by itself when the store's name is not found, as while the engine is away."""
         return {n: c["started"] for n, c in probe.containers().items() if c["service"] != "tick"}
 
     pid, before = probe.on("cat", "/run/docker.pid"), started()
-    probe.inv("provision").ok()
+    with probe.visitor() as visitor:
+        done = probe.inv("provision").ok()
+    visitor.happy()
+    assert "nothing changed" not in done.out
+    assert "(publickey)" in offered(probe)
+    assert probe.on("docker", "info", "--format", "{{.LiveRestoreEnabled}}").strip() == "true"
     assert probe.on("cat", "/run/docker.pid") != pid
     assert started() == before
     assert "nothing changed" in probe.inv("provision").ok().out

@@ -64,7 +64,9 @@ def test_images_without_a_deploy_and_a_pipeline_that_deploys_them(probe: Site, t
 def test_an_app_of_somebody_elses_image_is_pinned(probe: Site) -> None:
     """Its tag may be another image tomorrow: hosts get the digest that it is today, and a plan shows it first."""
     aside = "  aside:\n    image: redis:8\n    command: [redis-server, --save, '']\n    x-slipway: {role: app}\n"
-    aside += "    healthcheck: {test: [CMD, redis-cli, ping], interval: 5s, start_interval: 200ms, start_period: 10s}\n"
+    aside += (
+        "    healthcheck: {test: [CMD, redis-cli, ping], interval: 60s, start_interval: 200ms, start_period: 10s}\n"
+    )
     probe.checkout.edit("compose/probe/compose.yaml", "\n  store:\n    image:", f"\n{aside}\n  store:\n    image:")
     assert "image: aside: none → redis@" in probe.deploy("--plan").ok().out
     probe.deploy().ok()

@@ -21,7 +21,7 @@ _DATABASE = """
     environment: {POSTGRES_HOST_AUTH_METHOD: trust}
     expose: ["5432"]
     volumes: ["database:/var/lib/postgresql/data"]
-    healthcheck: {test: [CMD, pg_isready, -U, postgres], interval: 5s, start_period: 20s, start_interval: 200ms}
+    healthcheck: {test: [CMD, pg_isready, -U, postgres], interval: 60s, start_period: 20s, start_interval: 200ms}
     x-slipway: {backup: none}
 
 volumes:
