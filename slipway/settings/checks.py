@@ -23,6 +23,7 @@ def environment(file: YamlFile, root: FilePath, problems: Problems) -> None:
     """Check hosts, lab, registry and stacks of one environment file against each other."""
     hosts = list(entries(file, "hosts"))
     _machines(file, problems)
+    _password(file, problems)
     _development(file, problems)
     _backup(file, problems)
     _unique(
@@ -43,7 +44,7 @@ def environment(file: YamlFile, root: FilePath, problems: Problems) -> None:
         problems,
         stacks,
         key="port",
-        identity=lambda stack: (stack.get("port", 80), stack.get("domain")),
+        identity=lambda stack: _door(file, stack),
         words="another stack has this front door: give each its own port or domain",
     )
     for at, stack in stacks:
@@ -51,6 +52,8 @@ def environment(file: YamlFile, root: FilePath, problems: Problems) -> None:
             words = f"`{stack['name']}` is the vault's key for passwords of the environment itself: rename it"
             file.problem(problems, (*at, "name"), words)
         _stack_folder(file, root, (*at, "name"), stack.get("name"), problems)
+        if file.data.get("target") == "kubernetes":
+            _overlay(file, root, (*at, "name"), stack.get("name"), problems)
 
 
 def entries(file: YamlFile, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -67,7 +70,10 @@ def _machines(file: YamlFile, problems: Problems) -> None:
     data = file.data
     hosts, lab = data.get("hosts"), data.get("lab")
     if data.get("target") == "kubernetes":
-        file.problem(problems, ("target",), "this version releases to Compose hosts only")
+        _cluster(file, problems)
+        return
+    if "kubernetes" in data:
+        file.problem(problems, ("kubernetes",), "has no effect without `target: kubernetes`: leave it out")
     if hosts and lab is not None:
         file.problem(problems, ("lab",), "leave out either hosts or lab: the lab brings its own hosts")
     elif not hosts and lab is None:
@@ -77,7 +83,43 @@ def _machines(file: YamlFile, problems: Problems) -> None:
         file.problem(problems, ("registry",), "has no effect with lab, which brings its own registry: leave it out")
     elif lab is None and data.get("registry") is None:
         file.problem(problems, (), "registry is missing: hosts pull images from it, e.g. `registry: {push: ...}`")
-    password = data.get("vault_password")
+
+
+def _cluster(file: YamlFile, problems: Problems) -> None:
+    """Check what an environment on a cluster says, and note what only hosts have."""
+    data = file.data
+    if data.get("kubernetes") is None:
+        file.problem(
+            problems, ("target",), "kubernetes is missing: name the cluster, e.g. `kubernetes: {context: ...}`"
+        )
+    if data.get("registry") is None:
+        file.problem(
+            problems, (), "registry is missing: the cluster pulls images from it, e.g. `registry: {push: ...}`"
+        )
+    for key, why in _OF_HOSTS.items():
+        if key in data:
+            file.problem(problems, (key,), f"has no effect with `target: kubernetes`: {why}; leave it out")
+    for at, stack in entries(file, "stacks"):
+        if "port" in stack:
+            words = "has no effect with `target: kubernetes`: the overlay's Services and Ingress say how it is reached"
+            file.problem(problems, (*at, "port"), words)
+
+
+_OF_HOSTS = {
+    "hosts": "a cluster has nodes",
+    "lab": "it is made of hosts",
+    "development": "development is for this machine",
+    "deploy_keys": "who may deploy is the cluster's to say",
+    "keep_warm": "with `strategy: blue-green` the predecessor runs until the next deploy",
+    "max_draining": "pods that end have a grace period each",
+    "logs": "nodes keep what containers say",
+    "backup": "backups of a cluster are not built yet",
+}
+"""What an environment says of hosts alone, and what a cluster has instead."""
+
+
+def _password(file: YamlFile, problems: Problems) -> None:
+    password = file.data.get("vault_password")
     if isinstance(password, dict) and (password.get("file") is None) == (password.get("command") is None):
         file.problem(problems, ("vault_password",), "should have either a file or a command")
 
@@ -117,6 +159,12 @@ def _backup(file: YamlFile, problems: Problems) -> None:
         seen.add(url)
 
 
+def _door(file: YamlFile, stack: dict[str, Any]) -> Any:
+    """Return what tells a stack's front door from others'; on a cluster a stack without a domain has one of its own."""
+    domain = stack.get("domain")
+    return domain if file.data.get("target") == "kubernetes" else (stack.get("port", 80), domain)
+
+
 def _ssh_address(host: dict[str, Any]) -> Any:
     return (host["address"], host.get("port", 22)) if "address" in host else None
 
@@ -141,6 +189,24 @@ def _stack_folder(file: YamlFile, root: FilePath, path: Path, name: Any, problem
         known = stacks_of(root)
         words = f"there is no compose/{name[:60]}/{STACK_FILE}{nearest(name, known)}; stacks: {listed(known)}"
         file.problem(problems, path, words)
+
+
+def _overlay(file: YamlFile, root: FilePath, path: Path, name: Any, problems: Problems) -> None:
+    """Note a stack that has no manifests for this environment."""
+    env = FilePath(file.name).stem
+    if (
+        isinstance(name, str)
+        and is_stack(root, name)
+        and not (overlay(root, name, env) / "kustomization.yaml").is_file()
+    ):
+        known = sorted(p.parent.name for p in (root / "k8s" / name / "overlays").glob("*/kustomization.yaml"))
+        words = f"there is no k8s/{name}/overlays/{env}/kustomization.yaml; overlays: {listed(known)}"
+        file.problem(problems, path, words)
+
+
+def overlay(root: FilePath, stack: str, env: str) -> FilePath:
+    """Return the folder of a stack's manifests for an environment."""
+    return root / "k8s" / stack / "overlays" / env
 
 
 def is_stack(root: FilePath, name: str) -> bool:

@@ -75,6 +75,28 @@ class Lab(Model):
     )
 
 
+class Kubernetes(Model):
+    """The cluster that releases run on, with `target: kubernetes`. What runs there: [kubernetes.md](kubernetes.md)."""
+
+    context: str = Field(
+        min_length=1,
+        description="the kubeconfig's context; a verb uses no other one",
+        examples=["gke_acme_europe-west1_main"],
+    )
+    kubeconfig: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the kubeconfig (default: kubectl's own, `$KUBECONFIG` or `~/.kube/config`)",
+        examples=["~/.kube/acme"],
+    )
+    strategy: Literal["rolling", "blue-green"] = Field(
+        default="rolling",
+        description="`rolling`: pods are replaced by and by; `blue-green`: the new release starts whole beside the old one,"
+        " which stays for a rollback until the next deploy",
+        examples=["blue-green"],
+    )
+
+
 class VaultPassword(Model):
     """Where the password of `envs/<env>.vault.yml` comes from: a `file` or a `command`."""
 
@@ -116,8 +138,11 @@ class Environment(Model):
 
     name: Name
     target: Literal["compose", "kubernetes"] = Field(
-        default="compose", description="where releases run (`kubernetes` is not built yet)", examples=["compose"]
+        default="compose",
+        description="where releases run: on `hosts` (or a `lab`), or on a cluster",
+        examples=["compose"],
     )
+    kubernetes: Kubernetes | None = Field(default=None, description="the cluster, with `target: kubernetes`")
     hosts: tuple[Host, ...] = Field(default=(), description="the machines, first one first (leave out with `lab`)")
     lab: Lab | None = Field(default=None, description="throw-away hosts on this machine instead of `hosts`")
     registry: Registry | None = Field(default=None, description="where images are pushed (the lab brings its own)")

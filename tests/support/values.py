@@ -17,6 +17,7 @@ from slipway.settings.model import Environment, Registry, Stack, StackEntry
 from slipway.target.compose import request as requests
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.request import Release, Request
+from slipway.target.kubernetes import manifests
 
 _PROBE = Path(__file__).parent / "probe"
 LAB = LabState("here", "net", "192.0.2.0/24", LabRegistry("127.0.0.1:5000"), (), "/nowhere/key", "/nowhere/known_hosts")
@@ -137,3 +138,17 @@ def serving(of: Request, made: Release, *others: Mapping[str, Any], host: str = 
 def kinds(operations: Sequence[Any]) -> list[str]:
     """Return the kinds of operations."""
     return [o.kind for o in operations]
+
+
+def released(
+    overlay: list[dict[str, Any]], env: Environment, *, beside: bool = False, release: str = "v1-abc123"
+) -> tuple[list[dict[str, Any]], manifests.Values]:
+    """Return what is applied of a stack's rendered overlay for a release, and what it was filled with."""
+    name = next(m["metadata"]["labels"]["app.kubernetes.io/part-of"] for m in overlay if m["kind"] == "Deployment")
+    stack = load.stack(env, name)
+    images = {s.name: f"registry.example.com/{name}/{s.name}@sha256:{'a' * 64}" for s in stack.of_role("app")}
+    secrets = {secret: f"the value of {secret}" for secret in stack.secrets}
+    values = manifests.Values(env, env.stack(name), stack, images, secrets)
+    made = manifests.app_manifests(manifests.read(overlay, stack, env.name), values)
+    found = manifests.released(made, release, "v1", stack, beside=beside)
+    return manifests.with_secrets(found, values, "app"), values

@@ -9,11 +9,12 @@ from slipway.target.compose import render
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Request, secret_files
 from slipway.target.compose.routing import router_operation
+from slipway.target.release import content_digest, keyed_digest
 
 
 def accessory_digest(request: Request) -> str:
     """Return a digest of what the accessories should be, their secrets included."""
-    return render.content_digest(accessory_document(request))
+    return content_digest(accessory_document(request))
 
 
 def accessory_document(request: Request) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def accessory_document(request: Request) -> dict[str, Any]:
     for service in request.stack.of_role("accessory"):
         used = {name: request.secrets[name] for name in service.secrets}
         if used:
-            document["services"][service.name]["labels"]["slipway.secrets"] = render.keyed_digest({}, used)[:16]
+            document["services"][service.name]["labels"]["slipway.secrets"] = keyed_digest({}, used)[:16]
     return document
 
 

@@ -10,6 +10,7 @@ from slipway.plan.operation import Operation
 from slipway.settings.model import Environment, Service, Stack, StackEntry
 from slipway.target.compose import render
 from slipway.target.compose.facts import HostFacts
+from slipway.target.release import release_id
 
 ROUTER_IMAGE = "haproxy:3.0"
 
@@ -71,9 +72,7 @@ def make_release(request: Request, version: str, images: Mapping[str, str]) -> R
     """Return the release that these images, settings and secrets make."""
     content = render.app_content(request.env, request.entry, request.stack, images)
     used = {n: request.secrets[n] for s in request.stack.services if s.role != "accessory" for n in s.secrets}
-    return Release(
-        render.release_id(version, content, used, render.version_room(request.stack)), version, images, content
-    )
+    return Release(release_id(version, content, used, render.version_room(request.stack)), version, images, content)
 
 
 def meta(request: Request, release: Release) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from slipway.target.compose.routing import (
     switch_operation,
 )
 from slipway.target.compose.schema import refuse_past
+from slipway.target.release import content_digest
 
 
 def choose(request: Request, to: str | None) -> str:
@@ -152,4 +153,4 @@ def _changes(request: Request, target: str, live: str | None) -> tuple[Change, .
 def _settings(meta: Mapping[str, Any]) -> str:
     content = meta.get("content", {})
     services = {n: {k: v for k, v in s.items() if k != "image"} for n, s in content.get("services", {}).items()}
-    return render.content_digest(services)
+    return content_digest(services)

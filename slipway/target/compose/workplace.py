@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway import report
-from slipway.errors import SlipwayError
+from slipway.errors import BadInput, SlipwayError
 from slipway.host import sshkey
 from slipway.plan.operation import Operation
 from slipway.settings import load
@@ -109,10 +109,15 @@ def find(
         secrets: read the secrets, which needs the vault's password; verbs that give none to a host do without.
 
     Raises:
-        BadInput: settings or stack are wrong, secrets are missing or can't be opened.
+        BadInput: settings or stack are wrong, secrets are missing or can't be opened; the environment is on a cluster.
         SlipwayError: there is no engine, or the lab does not start.
     """
     env, entry, stack = load.load(env_name, stack_name)
+    if env.target == "kubernetes":
+        raise BadInput(
+            f"this verb does not work on a cluster yet, and {env_name} is on one", where=f"envs/{env_name}.yml",
+            todo="docs/kubernetes.md tells what works, and what to do instead",
+        )  # fmt: skip
     lab = _lab(env, yes, start, mounts)
     if env.lab and lab is None:
         return None

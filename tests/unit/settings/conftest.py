@@ -64,6 +64,13 @@ vault_password: {file: /nowhere}
 stacks: [hello]
 """
 
+CLUSTER = """\
+target: kubernetes
+kubernetes: {context: a}
+registry: {push: r}
+stacks: [hello]
+"""
+
 
 class Checkout:
     """A folder that looks like this repo to the loader."""
@@ -76,6 +83,12 @@ class Checkout:
         self.env("local", LOCAL)
         self.env("staging", STAGING)
         self.stack(STACK)
+
+    def overlay(self, env: str) -> None:
+        """Make the folder of the stack's manifests for an environment."""
+        folder = self.root / "k8s/hello/overlays" / env
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kustomization.yaml").write_text("resources: []\n")
 
     def env(self, name: str, text: str) -> None:
         (self.root / "envs" / f"{name}.yml").write_text(text)

@@ -10,7 +10,7 @@ import pytest
 from slipway.errors import BadInput
 from slipway.settings import load
 
-from .conftest import LOCAL, STACK, STAGING, Checkout
+from .conftest import CLUSTER, LOCAL, STACK, STAGING, Checkout
 
 HERE = "envs/local.yml"
 
@@ -70,7 +70,7 @@ def test_a_stack_may_be_a_bare_name(checkout: Checkout) -> None:
             "8: allow_dirty: has the tag tag:yaml.org,2002:python/name",
         ),
         (LOCAL + "target: compos\n", '8: target: should be one of compose or kubernetes (did you mean "compose"?)'),
-        (LOCAL + "target: kubernetes\n", "8: target: this version releases to Compose hosts only"),
+        (LOCAL + "kubernetes: {context: a}\n", "8: kubernetes: has no effect without `target: kubernetes`"),
         (LOCAL + "registry: {push: a}\n", "8: registry: has no effect with lab"),
         (LOCAL + "hosts: [{name: a, address: b}]\n", "1: lab: leave out either hosts or lab"),
         (LOCAL + "vault_password: {}\n", "8: vault_password: should have either a file or a command"),
@@ -93,6 +93,39 @@ def test_a_stack_may_be_a_bare_name(checkout: Checkout) -> None:
 )
 def test_each_bad_input(checkout: Checkout, text: str, expected: str) -> None:
     assert one(checkout, text).startswith(f"{HERE}:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (CLUSTER.replace("kubernetes: {context: a}", ""), "1: target: kubernetes is missing: name the cluster"),
+        (CLUSTER + "hosts: [{name: a, address: b}]\n", "5: hosts: has no effect with `target: kubernetes`"),
+        (CLUSTER + "lab: {}\n", "5: lab: has no effect with `target: kubernetes`"),
+        (CLUSTER + "keep_warm: 1h\n", "5: keep_warm: has no effect with `target: kubernetes`"),
+        (CLUSTER.replace("{context: a}", "{}"), "2: kubernetes.context: is missing"),
+        (CLUSTER.replace("{context: a}", "{context: a, strategy: canary}"), "2: kubernetes.strategy: should be one of"),
+        (CLUSTER.replace("registry: {push: r}\n", ""), "1: registry is missing: the cluster pulls images from it"),
+        (CLUSTER.replace("[hello]", "[{name: hello, port: 80}]"), "4: stacks[0].port: has no effect"),
+    ],
+)
+def test_each_bad_cluster(checkout: Checkout, text: str, expected: str) -> None:
+    checkout.overlay("local")
+    assert one(checkout, text).startswith(f"{HERE}:{expected}")
+
+
+def test_a_cluster(checkout: Checkout) -> None:
+    checkout.overlay("local")
+    checkout.env("local", CLUSTER)
+    env, _, _ = checkout.load()
+    assert (env.target, env.hosts, env.lab) == ("kubernetes", (), None)
+    assert env.kubernetes is not None
+    assert (env.kubernetes.context, env.kubernetes.kubeconfig, env.kubernetes.strategy) == ("a", None, "rolling")
+
+
+def test_a_cluster_needs_an_overlay_for_the_environment(checkout: Checkout) -> None:
+    checkout.overlay("staging")
+    words = "4: stacks[0].name: there is no k8s/hello/overlays/local/kustomization.yaml; overlays: staging"
+    assert one(checkout, CLUSTER) == f"{HERE}:{words}"
 
 
 @pytest.mark.parametrize(

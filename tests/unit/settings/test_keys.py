@@ -15,6 +15,7 @@ from slipway.settings.model import (
     Environment,
     Health,
     Host,
+    Kubernetes,
     Lab,
     Migration,
     Registry,
@@ -25,11 +26,12 @@ from slipway.settings.model import (
 )
 from slipway.settings.xslipway import ServiceExtras, StackExtras
 
-from .conftest import LOCAL, STACK, STAGING, Checkout
+from .conftest import CLUSTER, LOCAL, STACK, STAGING, Checkout
 
 PLACES: dict[type[BaseModel], tuple[str, tuple[str | int, ...]]] = {
     Environment: ("env", ()),
     Lab: ("lab", ("lab",)),
+    Kubernetes: ("cluster", ("kubernetes",)),
     Host: ("env", ("hosts", 0)),
     Registry: ("env", ("registry",)),
     VaultPassword: ("env", ("vault_password",)),
@@ -52,7 +54,8 @@ PLACES: dict[type[BaseModel], tuple[str, tuple[str | int, ...]]] = {
 OTHER: dict[tuple[type[BaseModel], str], Any] = {
     (Environment, "lab"): None,  # the same key in another file: test_environment_file.py
     (Environment, "development"): None,  # is for a lab: test_environment_file.py, test_stackfile.py
-    (Environment, "target"): None,  # one value is refused so far: test_environment_file.py
+    (Environment, "target"): None,  # each wants keys of its own: test_environment_file.py
+    (Environment, "kubernetes"): None,  # is for another target: test_environment_file.py
     (Environment, "hosts"): [{"name": "other", "address": "other.example.com"}],
     (Environment, "registry"): {"push": "other.example.com"},
     (Environment, "vault_password"): {"command": ["x"]},
@@ -107,8 +110,11 @@ ALEMBIC = {"kind": "alembic", "service": "web", "path": "web/migrations", "datab
 
 
 def files(kind: type[BaseModel], key: str = "") -> tuple[str, dict[str, Any], dict[str, Any]]:
-    env = "local" if PLACES[kind][0] == "lab" else "staging"
-    data = yaml.safe_load(LOCAL if env == "local" else STAGING)
+    env = {"lab": "local", "cluster": "cluster"}.get(PLACES[kind][0], "staging")
+    data = yaml.safe_load({"local": LOCAL, "cluster": CLUSTER}.get(env, STAGING))
+    if env == "cluster":
+        data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
+        return env, data, yaml.safe_load(STACK)
     data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
     data["backup"] = {"repository": "/srv/backups" if env == "staging" else "/var/backups/slipway", "keep": {}}
     data["logs"] = {}
@@ -138,6 +144,7 @@ def put(checkout: Checkout, kind: type[BaseModel], key: str, value: Any) -> str:
     at[key] = value
     checkout.env(env, yaml.safe_dump(data))
     checkout.stack(yaml.safe_dump(stack))
+    checkout.overlay(env)
     return env
 
 
@@ -151,6 +158,7 @@ def test_each_key_changes_what_is_loaded(checkout: Checkout, kind: type[BaseMode
     env, data, stack = files(kind, name)
     checkout.env(env, yaml.safe_dump(data))
     checkout.stack(yaml.safe_dump(stack))
+    checkout.overlay(env)
     if (kind, name) == (StackEntry, "settings"):
         value = {"LOG_LEVEL": "TRACE"}
     before = checkout.load(env)

@@ -12,6 +12,7 @@ import yaml
 
 from slipway.settings import composekeys
 from slipway.settings.model import MOST_REPLICAS
+from slipway.target import release
 from slipway.target.compose import render
 from tests.support import values
 from tests.support.keys import CARRIED
@@ -76,7 +77,7 @@ def test_who_reads_a_secret(tmp_path: Path) -> None:
 
 
 def release_id(version: str = "v1", n: int = 1, secrets: dict[str, str] | None = None, room: int = 40) -> str:
-    return render.release_id(version, {"n": n}, {} if secrets is None else secrets, room)
+    return release.release_id(version, {"n": n}, {} if secrets is None else secrets, room)
 
 
 def test_ids_are_names_and_tell_contents_apart() -> None:
@@ -94,7 +95,7 @@ def test_an_id_does_not_help_to_guess_a_secret() -> None:
     """It is public and the rest of what it is made of as well: a try has to cost more than a plain digest does."""
     public = {"version": "v1", "content": {"n": 1}}
     guesses = [{**public, "secrets": {"a": "hunter2"}}, {"content": {"n": 1}, "secrets": {"a": "hunter2"}, "v": "v1"}]
-    assert release_id("v1", secrets={"a": "hunter2"})[-6:] not in {render.content_digest(g)[:6] for g in guesses}
+    assert release_id("v1", secrets={"a": "hunter2"})[-6:] not in {release.content_digest(g)[:6] for g in guesses}
 
     def took(guess: str) -> float:
         begun = time.perf_counter()
