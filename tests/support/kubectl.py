@@ -13,7 +13,7 @@ import pytest
 from slipway.lab import base
 
 FOLDER = Path("/var/tmp/slipway-kubectl")
-HOW = "kubectl is missing: apt-get install kubernetes-client, or https://kubernetes.io/docs/tasks/tools/"
+HOW = "kubectl is missing: apt-get install kubectl (Debian 13; kubernetes-client before), or https://kubernetes.io/docs/tasks/tools/"
 
 
 def ensure() -> str:
@@ -50,8 +50,8 @@ def _unpacked() -> str:
             }  # fmt: skip
             options = [word for key, value in own.items() for word in ("-o", f"{key}={value}")]
             _run(["apt-get", *options, "update"])
-            _run(["apt-get", *options, "download", "kubernetes-client"])
-            (package,) = FOLDER.glob("kubernetes-client_*.deb")
+            _run(["apt-get", *options, "download", "kubectl"])
+            (package,) = FOLDER.glob("kubectl_*.deb")
             _run(["dpkg-deb", "-x", package, FOLDER])
             shutil.rmtree(FOLDER / "lists")
     return str(program)

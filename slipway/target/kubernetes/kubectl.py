@@ -27,7 +27,7 @@ def program() -> str:
     """Return kubectl's path. Raise SlipwayError where there is none."""
     found = shutil.which("kubectl")
     if not found:
-        todo = "install kubectl 1.27 or later (Debian: apt-get install kubernetes-client; else the cluster's own tools)"
+        todo = "install kubectl 1.27 or later (Debian 13: apt-get install kubectl)"
         raise SlipwayError("kubectl is not installed", todo=todo)
     return found
 
