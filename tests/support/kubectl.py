@@ -45,8 +45,9 @@ def _unpacked() -> str:
             for folder in ("lists/partial", "cache/archives/partial"):
                 (FOLDER / folder).mkdir(parents=True, exist_ok=True)
             own = {
-                "Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "-", "Dir::State::lists": FOLDER / "lists", "Dir::State::status": "/dev/null",
-                "Dir::Cache": FOLDER / "cache", "Debug::NoLocking": "true", "APT::Sandbox::User": "root",
+                "Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "-", "Dir::State::status": "/dev/null",
+                "Dir::State::lists": FOLDER / "lists", "Dir::Cache": FOLDER / "cache",
+                "Debug::NoLocking": "true", "APT::Sandbox::User": "root",
             }  # fmt: skip
             options = [word for key, value in own.items() for word in ("-o", f"{key}={value}")]
             _run(["apt-get", *options, "update"])
