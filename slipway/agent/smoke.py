@@ -44,7 +44,7 @@ def _one(test: dict[str, Any], port: int, domain: str | None, release: str) -> N
         raise OperationFailed(f"smoke test {test['name']!r} got no answer", seen) from error
     finally:
         connection.close()
-    wrong = _differences(test, answer.status, text)
+    wrong = differences(test, answer.status, text)
     if answer.headers.get("X-Release") not in (None, release):
         wrong.append(f"X-Release is {answer.headers['X-Release']}, not {release}")
     if wrong:
@@ -52,7 +52,8 @@ def _one(test: dict[str, Any], port: int, domain: str | None, release: str) -> N
         raise OperationFailed(f"smoke test {test['name']!r} failed", seen)
 
 
-def _differences(test: dict[str, Any], status: int, text: str) -> list[str]:
+def differences(test: dict[str, Any], status: int, text: str) -> list[str]:
+    """Return what of an answer is not as its test expects."""
     wrong = [f"status {test['status']} was expected"] if status != test["status"] else []
     if test["contains"] and test["contains"] not in text:
         wrong.append(f"{test['contains']!r} is not in the body")

@@ -11,8 +11,9 @@ from slipway.data import document
 from slipway.errors import BadInput, LeaseHeld, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.target.compose import deploy, lease, look, workplace
-from slipway.target.compose.session import HostError, HostSession, by
+from slipway.target.compose.session import HostError, HostSession
 from slipway.target.compose.workplace import Workplace
+from slipway.target.who import by, command
 
 
 def _advice(env: str, seen: str) -> str:  # noqa: PLR0911 - a table of cases
@@ -109,7 +110,7 @@ def backup(env: str, stack: str | None, only: Sequence[str], *, any_size: bool, 
     assert write  # noqa: S101 - it keeps something
     with warmed(place) as prove:
         with on_host(place) as session, report.step(f"Back up {place.stack.name}") as step:
-            params = {"by": by(), "command": lease.command(), "only": list(only), "any_size": any_size}
+            params = {"by": by(), "command": command(), "only": list(only), "any_size": any_size}
             run = Operation("backup.run", "begin", params)
             told = session.perform(place.stack.name, [write, run], progress=step.say)[-1]
             made = told["set"]
@@ -184,7 +185,7 @@ def unlock(env: str, stack: str | None) -> dict[str, Any]:
 def _ask(env: str, stack: str | None, title: str, kind: str, **more: Any) -> dict[str, Any]:
     place = find(env, stack, secrets=False)
     with on_host(place) as session, report.step(title) as step:
-        operation = Operation(kind, "begin", {"by": by(), "command": lease.command(), **more})
+        operation = Operation(kind, "begin", {"by": by(), "command": command(), **more})
         return dict(session.perform(place.stack.name, [operation], progress=step.say)[0])
 
 

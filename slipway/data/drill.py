@@ -8,8 +8,8 @@ from slipway import report
 from slipway.data import backup
 from slipway.plan.operation import Operation
 from slipway.settings.units import duration
-from slipway.target.compose import deploy, lease
-from slipway.target.compose.session import by
+from slipway.target.compose import deploy
+from slipway.target.who import by, command
 
 
 def drill(env: str, stack: str | None) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def drill(env: str, stack: str | None) -> dict[str, Any]:
         backup.on_host(place) as session,
         report.step(f"Restore {place.stack.name} into throw-away containers") as step,
     ):
-        make = Operation("backup.drill", "begin", {"by": by(), "command": lease.command()})
+        make = Operation("backup.drill", "begin", {"by": by(), "command": command()})
         told = session.perform(place.stack.name, [*([write] if write else []), make], progress=step.say)[-1]
         step.failed = told["verdict"] != "good"
         step.done(told["verdict"])

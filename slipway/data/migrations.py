@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -141,6 +142,23 @@ def required(stack: Stack) -> Settings:
         )
         raise BadInput(what, where=where, todo="x-slipway.migrate.kind: sql or alembic (docs/migrations.md)")
     return stack.migrate
+
+
+def how(stack: Stack) -> dict[str, Any]:
+    """Return what whoever runs them needs to know of a stack's migrations, SQL or Alembic's (see `slipway.agent.migrate`)."""
+    migrate = stack.migrate
+    assert migrate and migrate.kind != "command"  # noqa: S101 - the caller looked
+    build = stack.service(migrate.service).build
+    below = os.path.relpath(f"{stack.folder}/{migrate.path}", build.context) if build else "."
+    return {
+        "tool": migrate.kind,
+        "service": migrate.service,
+        "folder": migrate.inside or below,
+        "database": migrate.database,
+        "command": list(migrate.command) or ["alembic"],
+        "lock_timeout": migrate.lock_timeout,
+        "statement_timeout": migrate.statement_timeout,
+    }
 
 
 def _new_sql(where: Path, known: Sequence[Migration], slug: str, title: str, kind: str) -> Path:

@@ -15,11 +15,12 @@ from slipway.data import backup, restore_plan
 from slipway.errors import BadInput, SlipwayError
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation, Plan
-from slipway.target.compose import deploy, lease, workplace
+from slipway.target.compose import deploy, workplace
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.run import Run, begun
-from slipway.target.compose.session import HostError, HostSession, by
+from slipway.target.compose.session import HostError, HostSession
 from slipway.target.compose.workplace import Open, Workplace
+from slipway.target.who import by, command
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _beside(place: Workplace, session: HostSession, chosen: Mapping[str, Any], w
         "targets": restore_plan.targets(place.stack),
         "name": wanted.into,
         "by": by(),
-        "command": lease.command(),
+        "command": command(),
     }
     began = time.monotonic()
     with report.step(f"Restore beside, as {wanted.into}") as step:

@@ -9,8 +9,7 @@ from slipway.data import backup
 from slipway.errors import BadInput
 from slipway.plan.operation import Operation
 from slipway.settings.units import duration, parse_duration
-from slipway.target.compose import lease
-from slipway.target.compose.session import by
+from slipway.target.who import by, command
 
 _MOST = 8
 
@@ -83,7 +82,7 @@ def clean(env: str, stack: str | None, older_than: str, *, plan_only: bool, yes:
         )
     only = next((k.service for k in place.stack.kept if k.kind == "postgres"), "")
     tables = [{"service": c.service or only, "table": c.table, "column": c.column} for c in place.stack.clean]
-    params = {"by": by(), "command": lease.command(), "tables": tables, "older_than": seconds, "plan": plan_only}
+    params = {"by": by(), "command": command(), "tables": tables, "older_than": seconds, "plan": plan_only}
     with backup.on_host(place) as session, report.step("Count old rows" if plan_only else "Delete old rows") as step:
         told = session.perform(place.stack.name, [Operation("storage.clean", "begin", params)], progress=step.say)[0]
     return list(told["tables"])

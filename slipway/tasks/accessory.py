@@ -13,9 +13,10 @@ def apply(c: Context, env: str = "", stack: str = "", plan: bool = False, yes: b
 
     Those that differ restart. --plan shows which.
     """
-    from slipway.target.compose import verbs
+    from slipway import target
 
-    for line in verbs.accessory_apply(environment(c, env), stack or None, plan_only=plan, yes=agreed(yes)):
+    where = environment(c, env)
+    for line in target.of(where).accessory_apply(where, stack or None, plan_only=plan, yes=agreed(yes)):
         out(line)
 
 

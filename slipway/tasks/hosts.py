@@ -13,15 +13,17 @@ def provision(c: Context, env: str = "", stack: str = "", plan: bool = False, ye
 
     Can be repeated: what is as it should be is left alone, what was changed by hand is put back. See docs/hosts.md.
     """
-    from slipway.target.compose import verbs
+    from slipway import target
 
-    for line in verbs.provision(environment(c, env), stack or None, plan_only=plan, yes=agreed(yes)):
+    where = environment(c, env)
+    for line in target.of(where).provision(where, stack or None, plan_only=plan, yes=agreed(yes)):
         out(line)
 
 
 @task("env", "stack", step="one suite: provision, deploy, migrate, rollback, logs (default: all that apply)")
 def verify(c: Context, env: str = "", stack: str = "", step: str = "") -> None:
     """Look whether what should be true of the hosts is true, with Testinfra."""
-    from slipway.target.compose import verbs
+    from slipway import target
 
-    verbs.verify(environment(c, env), stack or None, step or None)
+    where = environment(c, env)
+    target.of(where).verify(where, stack or None, step or None)

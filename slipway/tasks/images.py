@@ -12,9 +12,10 @@ _FLAGS = ("env", "stack", "version", "yes")
 @task(*_FLAGS)
 def build(c: Context, env: str = "", stack: str = "", version: str = "", yes: bool = False) -> None:
     """Build a stack's images on this machine, and push nothing."""
-    from slipway.target.compose import verbs
+    from slipway import target
 
-    for line in verbs.build(environment(c, env), stack or None, version or None, yes=agreed(yes)):
+    where = environment(c, env)
+    for line in target.of(where).build(where, stack or None, version or None, yes=agreed(yes)):
         out(line)
 
 
@@ -25,11 +26,11 @@ def push(c: Context, env: str = "", stack: str = "", version: str = "", yes: boo
     With --version NAME this tree gets that name. A name that another source has already is refused, unless the
     environment says allow_dirty.
     """
-    from slipway import actions, report
+    from slipway import actions, report, target
     from slipway.image import exact
-    from slipway.target.compose import verbs
 
-    name, found = verbs.push(environment(c, env), stack or None, version or None, yes=agreed(yes))
+    where = environment(c, env)
+    name, found = target.of(where).push(where, stack or None, version or None, yes=agreed(yes))
     for image in found.values():
         out(f"{image.service}  {image.reference}  ({image.origin})")
     rows = [f"| {image.service} | `{image.reference}` | {image.origin} |" for image in found.values()]

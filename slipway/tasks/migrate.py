@@ -37,11 +37,12 @@ def migrate(
     docs/migrations.md.
     """
     as_json = document(format)
-    from slipway.target.compose import verbs
+    from slipway import target
 
+    where = environment(c, env)
     tell(
-        verbs.migrate(
-            environment(c, env), stack or None, version or None, contract=contract, plan_only=plan, yes=agreed(yes)
+        target.of(where).migrate(
+            where, stack or None, version or None, contract=contract, plan_only=plan, yes=agreed(yes)
         ),
         as_json,
     )
@@ -54,10 +55,11 @@ def status(c: Context, env: str = "", stack: str = "", format: str = "text") -> 
     Exits 1 where the database does not answer, or a file was edited after it had been run.
     """
     as_json = document(format)
-    from slipway.target.compose import verbs
+    from slipway import target
     from slipway.watch import migrations as watch
 
-    found = verbs.migrate_status(environment(c, env), stack or None)
+    where = environment(c, env)
+    found = target.of(where).migrate_status(where, stack or None)
     out(found if as_json else watch.text(found))
     return 0 if found["well"] else 1
 

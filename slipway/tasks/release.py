@@ -9,7 +9,7 @@ from invoke import Collection, Context
 from slipway.tasks import agreed, document, environment, out, seconds, task
 
 if TYPE_CHECKING:
-    from slipway.target.compose.run import Outcome
+    from slipway.plan.outcome import Outcome
 
 _FLAGS = ("env", "stack", "yes", "format")
 
@@ -53,12 +53,11 @@ def deploy(
     and provisioned first. Where nothing differs, nothing is done. The steps and exit codes: docs/deploy.md.
     """
     as_json = document(format)
-    from slipway import actions
-    from slipway.target.compose import verbs
+    from slipway import actions, target
 
     name, digests = _proven(from_, stack, version, images, build) if from_ else (version, _digests(images))
-    outcome = verbs.deploy(
-        environment(c, env), stack or None, name or None, build=build, images=digests, plan_only=plan, cut=cut, yes=agreed(yes)
+    where = environment(c, env)
+    outcome = target.of(where).deploy(where, stack or None, name or None, build=build, images=digests, plan_only=plan, cut=cut, yes=agreed(yes)
     )  # fmt: skip
     tell(outcome, as_json)
     if not plan:
@@ -99,9 +98,10 @@ def rollback(
     It gets its own settings back, with today's secrets. The database stays as it is: migrations are not undone.
     """
     as_json = document(format)
-    from slipway.target.compose import verbs
+    from slipway import target
 
-    tell(verbs.rollback(environment(c, env), stack or None, to or None, plan_only=plan, yes=agreed(yes)), as_json)
+    where = environment(c, env)
+    tell(target.of(where).rollback(where, stack or None, to or None, plan_only=plan, yes=agreed(yes)), as_json)
 
 
 @task("env", "stack", "format")

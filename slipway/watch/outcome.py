@@ -9,7 +9,7 @@ from slipway.plan.operation import Phase, Plan
 from slipway.settings.units import duration
 
 if TYPE_CHECKING:
-    from slipway.target.compose.run import Outcome
+    from slipway.plan.outcome import Outcome
 
 
 def text(outcome: Outcome, took: float) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.data import document, migrations
@@ -14,30 +12,17 @@ from slipway.image import build as images
 from slipway.image import exact, source
 from slipway.image.registry import RegistryClient
 from slipway.plan.operation import Operation
+from slipway.plan.outcome import Outcome
 from slipway.settings import load, secrets
 from slipway.target.compose import planner, workplace
 from slipway.target.compose.accessories import missing_accessories
 from slipway.target.compose.changes import unchanged
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.request import ROUTER_IMAGE, Release, Request, make_release, meta
-from slipway.target.compose.run import Outcome, begun, carry_out, policy
-from slipway.target.compose.session import by
+from slipway.target.compose.run import begun, carry_out, policy
 from slipway.target.compose.workplace import Open, Workplace
-
-
-@dataclass(frozen=True)
-class Version:
-    """Which version is wanted.
-
-    Args:
-        name: as typed (None: the tree's own).
-        build: build the tree under that name.
-        images: digests by service: exactly these, whatever the registry has under that name now.
-    """
-
-    name: str | None = None
-    build: bool = False
-    images: Mapping[str, str] | None = None
+from slipway.target.version import Version
+from slipway.target.who import by
 
 
 def deploy(place: Workplace, version: Version, *, plan_only: bool = False, cut: bool = False) -> Outcome:

@@ -21,7 +21,7 @@ from slipway.settings.model import Environment, Stack, StackEntry
 from slipway.target.compose import render
 
 if TYPE_CHECKING:
-    from slipway.target.compose.run import Outcome
+    from slipway.plan.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def deploy(env: Environment, entry: StackEntry, stack: Stack, *, yes: bool) -> O
         SlipwayError: there is no engine, an image does not build, a service does not become healthy.
     """
     from slipway.lab import engine
+    from slipway.plan.outcome import Outcome
     from slipway.settings import secrets
-    from slipway.target.compose.run import Outcome
 
     engine.ensure(yes)
     values = {name: secret.reveal() for name, secret in secrets.read(env, stack).items()}

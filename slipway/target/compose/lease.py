@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from slipway.errors import BadInput, LeaseHeld, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.settings.model import Environment
-from slipway.target.compose.session import Access, HostError, HostSession, LoginRefused, by
-
-
-def command() -> str:
-    """Return the command that this process is, as a person types it."""
-    return " ".join(["inv", *sys.argv[1:]])
+from slipway.target.compose.session import Access, HostError, HostSession, LoginRefused
+from slipway.target.who import by, command
 
 
 def take(above: int = 0, *, despite_freeze: bool = False) -> Operation:

@@ -11,14 +11,15 @@ from slipway.data import migrations
 from slipway.errors import BadInput, SlipwayError
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation, Plan
+from slipway.plan.outcome import Outcome
 from slipway.target.compose import deploy as deploying
 from slipway.target.compose import look, planner, schema, workplace
-from slipway.target.compose.deploy import Version
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.proof import proof
 from slipway.target.compose.request import Release, Request
-from slipway.target.compose.run import Outcome, Run, begun
+from slipway.target.compose.run import Run, begun
 from slipway.target.compose.workplace import Open, Workplace
+from slipway.target.version import Version
 
 
 def expand(place: Workplace, version: str | None, *, plan_only: bool) -> Outcome:

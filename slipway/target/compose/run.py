@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from slipway import report
@@ -15,35 +15,15 @@ from slipway.errors import SlipwayError
 from slipway.host.verify import Suite, warmed
 from slipway.plan.executor import Receiving, execute
 from slipway.plan.operation import Operation, Plan
+from slipway.plan.outcome import Outcome
 from slipway.settings.logs import size_in_bytes
 from slipway.settings.model import Environment
 from slipway.target.compose import lease, workplace
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.proof import verify_facts
-from slipway.target.compose.session import HostError, HostSession, by
+from slipway.target.compose.session import HostError, HostSession
 from slipway.target.compose.workplace import Open
-
-
-@dataclass
-class Outcome:
-    """What a verb did, for people and programs."""
-
-    verb: str
-    env: str
-    stack: str
-    release: str
-    before: str | None
-    changed: bool
-    url: str
-    plan: Plan | None = None
-    steps: list[tuple[str, float]] = field(default_factory=list)
-    images: dict[str, str] = field(default_factory=dict)
-
-    def document(self) -> dict[str, Any]:
-        """Return the outcome as a JSON document."""
-        steps = [{"step": title, "seconds": round(seconds, 2)} for title, seconds in self.steps]
-        keys = ("verb", "env", "stack", "release", "before", "changed", "url", "images")
-        return {**{k: getattr(self, k) for k in keys}, "steps": steps}
+from slipway.target.who import by, command
 
 
 @dataclass(frozen=True)
@@ -92,7 +72,7 @@ def begun(hosts: Open, verb: str) -> Iterator[Run]:
     """
     place = hosts.place
     take = lease.take(above=max(about.get("fence", 0) for about in hosts.about.values()))
-    words = {"env": place.env.name, "verb": verb, "by": by(), "command": lease.command()}
+    words = {"env": place.env.name, "verb": verb, "by": by(), "command": command()}
     begin = Operation("run.begin", "begin", {"run": words})
     challenge, look = place.look()
     first, *others = (hosts.sessions[h.name] for h in place.env.hosts)

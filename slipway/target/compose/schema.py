@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from slipway.agent.schema import CONTRACT, EXPAND, Migration, blocked, due, objections, waiting
+from slipway.data.migrations import how
 from slipway.errors import BadInput
 from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.settings.model import Stack
@@ -14,23 +14,6 @@ from slipway.target.compose.facts import HostFacts, live_release
 from slipway.target.compose.request import Request
 
 EVERYTHING = "all"
-
-
-def how(stack: Stack) -> dict[str, Any]:
-    """Return what a host needs to know of a stack's migrations, SQL or Alembic's (see `slipway.agent.migrate`)."""
-    migrate = stack.migrate
-    assert migrate and migrate.kind != "command"  # noqa: S101 - the caller looked
-    build = stack.service(migrate.service).build
-    below = os.path.relpath(f"{stack.folder}/{migrate.path}", build.context) if build else "."
-    return {
-        "tool": migrate.kind,
-        "service": migrate.service,
-        "folder": migrate.inside or below,
-        "database": migrate.database,
-        "command": list(migrate.command) or ["alembic"],
-        "lock_timeout": migrate.lock_timeout,
-        "statement_timeout": migrate.statement_timeout,
-    }
 
 
 def which(request: Request) -> str:

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import getpass
 import hashlib
 import io
 import json
 import logging
-import os
 import shlex
-import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,12 +81,6 @@ class Access:
 
     key_file: Path | None
     known_hosts: Path
-
-
-def by() -> str:
-    """Return who acts, from where, for the ledger."""
-    actor = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
-    return f"{actor}@{socket.gethostname()}"
 
 
 @functools.lru_cache

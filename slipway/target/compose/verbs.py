@@ -13,17 +13,19 @@ from slipway.image.registry import RegistryClient
 from slipway.image.source import tree_version
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation
+from slipway.plan.outcome import Outcome
 from slipway.settings import load, secrets
 from slipway.target.compose import accessories, lease, look, workplace
 from slipway.target.compose import deploy as deploying
 from slipway.target.compose import migrate as migrating
 from slipway.target.compose import rollback as going_back
-from slipway.target.compose.deploy import Version
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.proof import proof
-from slipway.target.compose.run import Outcome, begun, carry_out
-from slipway.target.compose.session import HostError, by
+from slipway.target.compose.run import begun, carry_out
+from slipway.target.compose.session import HostError
 from slipway.target.compose.workplace import Workplace
+from slipway.target.version import Version
+from slipway.target.who import by
 
 
 def _find(env: str, stack: str | None, *, yes: bool = False, start: bool = True, secrets: bool = True) -> Workplace:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.agent import schema as files
+from slipway.data import migrations
 from slipway.errors import BadInput
 from slipway.plan.operation import Operation
 from slipway.target.compose import planner, rollback, schema
@@ -75,7 +76,7 @@ def test_a_deploy_runs_what_expands_and_the_first_one_all(tmp_path: Path) -> Non
     how = later.params["how"]
     assert (how["tool"], how["service"], how["database"], how["folder"]) == ("sql", "web", "store", "migrations")
     assert (how["lock_timeout"], how["statement_timeout"]) == (0.5, 300.0)
-    assert schema.how(request(tmp_path, {"app1": values.facts()}, inside="/srv/sql").stack)["folder"] == "/srv/sql"
+    assert migrations.how(request(tmp_path, {"app1": values.facts()}, inside="/srv/sql").stack)["folder"] == "/srv/sql"
 
 
 def test_a_tool_of_the_stacks_own_is_run_as_before(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from slipway.plan.outcome import Outcome
 from slipway.target.compose import planner
-from slipway.target.compose.run import Outcome
 from slipway.watch import outcome
 from tests.support import values
 

@@ -10,9 +10,9 @@ from invoke import Context, Exit
 
 from slipway.errors import BadInput, SlipwayError
 from slipway.image import source
+from slipway.plan.outcome import Outcome
 from slipway.process import run
 from slipway.target.compose import verbs
-from slipway.target.compose.run import Outcome
 from slipway.tasks import release
 from slipway.watch import proven, status
 

@@ -1,0 +1,78 @@
+"""What a deploy would change in a cluster, as the API server itself tells it: each manifest applied on trial. Secrets by name only."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from slipway.errors import BadInput
+from slipway.plan.operation import Change
+from slipway.target.kubernetes.cluster import Cluster
+from slipway.target.kubernetes.facts import Facts
+from slipway.target.kubernetes.manifests import Manifest
+from slipway.target.kubernetes.session import dry_run
+
+_NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+
+
+def changes(cluster: Cluster, facts: Facts, manifests: Sequence[Manifest]) -> list[Change]:
+    """Return the differences between what is and what would be.
+
+    Args:
+        cluster: where.
+        facts: what there is.
+        manifests: what is to be.
+
+    Raises:
+        BadInput: the API server does not take some of them: all are told.
+    """
+    if facts.namespace is None:
+        return [Change("", "namespace", "is made, and all in it: " + ", ".join(_name(m) for m in manifests))]
+    found = dry_run(cluster, manifests)
+    refused = [f for f in found if isinstance(f, BadInput)]
+    if refused:
+        raise _all(refused)
+    return [c for m, f in zip(manifests, found, strict=True) if not isinstance(f, BadInput) for c in _one(facts, m, f)]
+
+
+def _all(refused: Sequence[BadInput]) -> BadInput:
+    if len(refused) == 1:
+        return refused[0]
+    seen = "\n".join(f"{r.where}: {r.what}: {' '.join(r.seen.split())}" for r in refused)
+    return BadInput(f"the cluster does not take {len(refused)} of the manifests", seen=seen, todo=refused[0].todo)
+
+
+def _name(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest['kind'].lower()} {manifest['metadata']['name']}"
+
+
+def _one(facts: Facts, manifest: Manifest, result: Mapping[str, Any]) -> Iterator[Change]:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    now = facts.named(kind, name)
+    if now is None:
+        words = " with " + ", ".join(sorted(manifest.get("data", {}))) if kind in ("Secret", "ConfigMap") else ""
+        yield Change("", kind.lower(), f"{name} is made{words}")
+        return
+    if kind == "Secret":
+        return  # its name is made of what it holds
+    before, after = _shown(now), _shown(result)
+    if before != after:
+        lines = difflib.unified_diff(_text(before), _text(after), "live", "new", lineterm="", n=1)
+        yield Change("", kind.lower(), "\n".join([name, *list(lines)[2:]]))
+
+
+def _shown(one: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {k: v for k, v in one["metadata"].items() if k not in _NOT_OURS}
+    annotations = {
+        k: v for k, v in metadata.get("annotations", {}).items() if not k.startswith("deployment.kubernetes.io/")
+    }
+    metadata.pop("annotations", None)
+    rest = {k: v for k, v in one.items() if k not in ("metadata", "status", "apiVersion", "kind")}
+    return {"metadata": {**metadata, **({"annotations": annotations} if annotations else {})}, **rest}
+
+
+def _text(value: Mapping[str, Any]) -> list[str]:
+    return yaml.safe_dump(dict(value), sort_keys=True, default_flow_style=False).splitlines()

@@ -1,0 +1,109 @@
+"""Commands in a pod of a release's image: migrations. A Job that runs once, and is removed with what it said told."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from slipway.errors import SlipwayError
+from slipway.target.kubernetes import explain
+from slipway.target.kubernetes.cluster import Cluster
+from slipway.target.kubernetes.kinds import KINDS, POD
+from slipway.target.kubernetes.manifests import MANAGED, RELEASE, ROLE, SERVICE, STACK, Manifest
+
+_LOOK_EVERY = 0.3
+LONGEST = 6 * 3600
+"""Seconds that a job may take."""
+_STARTS_WITHIN = 600.0
+
+
+def job(
+    deployment: Manifest, name: str, argv: Sequence[str], *, shell: bool = False, env: Mapping[str, str] | None = None
+) -> Manifest:
+    """Return a Job that runs a command as a Deployment's pods run: image, settings, secrets, user, volumes.
+
+    Args:
+        deployment: whose.
+        name: of the Job.
+        argv: what to run, given to the image's entry point.
+        shell: instead of the entry point.
+        env: more variables.
+    """
+    template = copy.deepcopy(deployment["spec"]["template"])
+    labels = deployment["metadata"]["labels"]
+    # None of the labels by which Services and NetworkPolicies find the service's own pods.
+    ours = {
+        "app.kubernetes.io/name": "job", "app.kubernetes.io/component": "job", MANAGED: "slipway",
+        STACK: labels[STACK], ROLE: "job", RELEASE: labels.get(RELEASE, ""),
+    }  # fmt: skip
+    pod = template["spec"]
+    (container,) = pod["containers"]
+    for key in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "ports"):
+        container.pop(key, None)
+    container["command" if shell else "args"] = list(argv)
+    if shell:
+        container.pop("args", None)
+    container["env"] = [*container.get("env", []), *({"name": k, "value": v} for k, v in (env or {}).items())]
+    pod.pop("topologySpreadConstraints", None)
+    pod |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": 30}
+    metadata = {"name": name, "namespace": deployment["metadata"]["namespace"], "labels": {**ours, SERVICE: "job"}}
+    spec = {
+        "backoffLimit": 0, "activeDeadlineSeconds": LONGEST, "ttlSecondsAfterFinished": 3600,
+        "template": {"metadata": {"labels": {**ours, SERVICE: "job"}}, "spec": pod},
+    }  # fmt: skip
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def run(
+    cluster: Cluster, manifest: Manifest, progress: Callable[[str], None], check: Callable[[], None], what: str
+) -> str:
+    """Run a Job to its end, and return what it said.
+
+    Args:
+        cluster: where.
+        manifest: the Job.
+        progress: told its last line.
+        check: called before each look; raises where the run may not go on.
+        what: for the error: what failed.
+
+    Raises:
+        SlipwayError: it ended otherwise than with 0, or did not start.
+    """
+    namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+    path = KINDS["Job"].path(namespace, name)
+    cluster.delete(path, propagation="Foreground")
+    while cluster.find(path) is not None:  # of a run before, that was killed
+        time.sleep(_LOOK_EVERY)
+    cluster.apply(manifest, force=True)
+    began = time.monotonic()
+    try:
+        while True:
+            check()
+            status = cluster.get(path).get("status", {})
+            pods = cluster.items(POD, namespace, **{"batch.kubernetes.io/job-name": name})
+            if status.get("succeeded"):
+                return cluster.logs(namespace, pods[-1]["metadata"]["name"], lines=100_000) if pods else ""
+            if status.get("failed"):
+                said = cluster.logs(namespace, pods[-1]["metadata"]["name"], lines=25) if pods else ""
+                raise SlipwayError(what, where=f"job {name}", seen=said or _conditions(status))
+            for pod in pods:
+                _look(cluster, pod, progress, time.monotonic() - began, name)
+            time.sleep(_LOOK_EVERY)
+    finally:
+        cluster.delete(path)
+
+
+def _look(cluster: Cluster, pod: Manifest, progress: Callable[[str], None], age: float, name: str) -> None:
+    found = explain.trouble(pod)
+    if found and not found.container and (found.final or age > _STARTS_WITHIN):
+        raise SlipwayError("a job's pod does not start", where=f"job {name}", seen=found.words)
+    if pod.get("status", {}).get("phase") == "Running":
+        said = cluster.logs(pod["metadata"]["namespace"], pod["metadata"]["name"], lines=1)
+        if said:
+            progress(said[:200])
+
+
+def _conditions(status: Mapping[str, Any]) -> str:
+    return "; ".join(str(c.get("message", c.get("reason", ""))) for c in status.get("conditions", []))

@@ -1,0 +1,293 @@
+"""What a run does on a cluster, operation by operation. The executor sees one host, the cluster; each operation can be repeated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from slipway.errors import BadInput, SlipwayError
+from slipway.plan.operation import Operation
+from slipway.target.kubernetes import look, records, smoke
+from slipway.target.kubernetes.cluster import MANAGER, ApiError, Cluster
+from slipway.target.kubernetes.facts import RECORD, Facts
+from slipway.target.kubernetes.kinds import KINDS, in_order
+from slipway.target.kubernetes.lease import Held
+from slipway.target.kubernetes.manifests import MANAGED, RELEASE, ROLE, STACK, Manifest
+from slipway.target.kubernetes.rollout import Watch
+
+Progress = Callable[[str], None]
+Result = dict[str, Any]
+_SWITCH_WITHIN = 30.0
+
+
+@dataclass
+class ClusterSession:
+    """What the executor has operations done by.
+
+    Args:
+        cluster: where.
+        namespace: the stack's.
+        stack: its name.
+        lease: ours; None where nothing is changed.
+    """
+
+    cluster: Cluster
+    namespace: str
+    stack: str
+    lease: Held | None = None
+
+    def perform(
+        self,
+        stack: str,
+        operations: Sequence[Operation],
+        *,
+        fence: int | None = None,
+        progress: Progress = lambda _: None,
+    ) -> list[Result]:
+        """Do operations in order; return their results. Raises SlipwayError for the first that fails."""
+        found = []
+        for operation in operations:
+            self.check()
+            found.append(_DO[operation.kind](self, progress, **operation.params))
+        return found
+
+    def close(self) -> None:
+        """End the connection."""
+        self.cluster.close()
+
+    def check(self) -> None:
+        """Raise Lost where this run may change nothing any more."""
+        if self.lease:
+            self.lease.check()
+
+    def facts(self) -> Facts:
+        """Look at the namespace."""
+        return look.facts(self.cluster, self.namespace, self.stack)
+
+    def receiving(self) -> dict[str, set[str] | None]:
+        """Return which releases get requests; None where the cluster does not tell."""
+        try:
+            return {self.cluster.settings.context: self.facts().receiving()}
+        except SlipwayError:
+            return {self.cluster.settings.context: None}
+
+
+def _apply(session: ClusterSession, progress: Progress, manifests: Sequence[Manifest]) -> Result:
+    """Apply manifests: what others need comes first."""
+    for manifest in in_order([m for m in manifests if m["kind"] != "Namespace"]):
+        session.check()
+        progress(f"{manifest['kind'].lower()} {manifest['metadata']['name']}")
+        applied(session.cluster, manifest)
+    return {"applied": len(manifests)}
+
+
+def applied(cluster: Cluster, manifest: Manifest, *, dry: bool = False) -> dict[str, Any]:
+    """Apply one manifest; tell a refusal in words.
+
+    Raises:
+        BadInput: others own a field of it, a field can't be changed or does not exist, a quota is used up.
+    """
+    try:
+        return cluster.apply(manifest, dry=dry)
+    except ApiError as error:
+        raise refusal(manifest, error) from error
+
+
+def refusal(manifest: Manifest, error: ApiError) -> SlipwayError:
+    """Return what the API server has against a manifest, as people understand it."""
+    name = f"{manifest['kind'].lower()} {manifest['metadata']['name']}"
+    causes = (error.status.get("details") or {}).get("causes") or []
+    if error.code == 409 and causes:
+        seen = "; ".join(f"{c.get('field', '?')}: {c.get('message', '')}" for c in causes)
+        todo = f"leave these fields out of the manifests, or have {MANAGER} take them: kubectl apply --server-side --field-manager={MANAGER} --force-conflicts"
+        return BadInput(f"{name} has fields that somebody else manages", where=name, seen=seen, todo=todo)
+    if error.code == 403 and "exceeded quota" in error.seen:
+        return BadInput(
+            f"there is no room for {name}", where=name, seen=error.seen, todo="raise the quota, or ask for less"
+        )
+    if error.code == 403 and "being terminated" in error.seen:
+        return BadInput(
+            "the namespace is being removed", where=name, seen=error.seen, todo="wait until it is gone, deploy again"
+        )
+    if error.code == 422 and "immutable" in error.seen:
+        todo = (
+            "remove the object by hand where that does no harm, then deploy again; or give the changed one another name"
+        )
+        return BadInput(f"{name} can't be changed that way", where=name, seen=error.seen, todo=todo)
+    if error.code in (400, 403, 404, 422):
+        return BadInput(f"the cluster does not take {name}", where=name, seen=error.seen, todo="correct the manifest")
+    return error
+
+
+def _rollout(
+    session: ClusterSession, progress: Progress, manifests: Sequence[Manifest], release: str, within: Mapping[str, float],
+    least: Mapping[str, int] | None = None,
+) -> Result:  # fmt: skip
+    """Apply Deployments, with what scales them, and wait until all their pods are new and ready."""
+    _apply(session, progress, manifests)
+    mine = [m for m in manifests if m["kind"] == "Deployment"]
+    for manifest in mine:
+        name = manifest["metadata"]["name"]
+        if least and name in least:
+            _scale(session, name, least[name])
+    wanted = {
+        m["metadata"]["name"]: (
+            m["metadata"]["labels"]["slipway.service"],
+            within.get(m["metadata"]["labels"]["slipway.service"], 60.0),
+        )
+        for m in mine
+    }
+    watch = Watch(session.cluster, session.namespace, progress, session.check)
+    return {"ready_after": watch.deployments(wanted, release)}
+
+
+def _scale(session: ClusterSession, name: str, least: int) -> None:
+    """Begin with as many pods as are needed: what scales them by load would find out later."""
+    path = KINDS["Deployment"].path(session.namespace, name)
+    now = session.cluster.get(path)["spec"].get("replicas", 1)
+    if now < least:
+        session.cluster.request(
+            "PATCH", f"{path}/scale", {"spec": {"replicas": least}}, what=f"scale of deployment {name}",
+            kind="application/merge-patch+json", fieldManager="slipway-start",
+        )  # fmt: skip
+
+
+def _accessories(session: ClusterSession, progress: Progress, manifests: Sequence[Manifest], digest: str) -> Result:
+    """Apply the accessories, wait until they are ready, and note them."""
+    _apply(session, progress, manifests)
+    names = [m["metadata"]["name"] for m in manifests if m["kind"] == "StatefulSet"]
+    Watch(session.cluster, session.namespace, progress, session.check).stateful(names)
+    note(session, accessories={"digest": digest, "names": names})
+    return {"names": names}
+
+
+def _switch(session: ClusterSession, progress: Progress, manifests: Sequence[Manifest], release: str) -> Result:
+    """Have Services send requests to a release, and wait until they send them to no other."""
+    _apply(session, progress, manifests)
+    services = {m["metadata"]["name"] for m in manifests if m["kind"] == "Service"}
+    until = time.monotonic() + _SWITCH_WITHIN
+    while True:
+        session.check()
+        now = session.facts().endpoints
+        if all(set(now.get(s, {})) == {release} for s in services):
+            return {"switched": sorted(services)}
+        if time.monotonic() > until:
+            raise SlipwayError("the Services do not send their requests to the release alone", seen=str(now))
+        progress("waiting for the endpoints")
+        time.sleep(0.2)
+
+
+def _remove(session: ClusterSession, progress: Progress, objects: Sequence[Sequence[str]]) -> Result:
+    """Remove objects by kind and name."""
+    for kind, name in objects:
+        session.check()
+        progress(f"{kind.lower()} {name}")
+        session.cluster.delete(KINDS[kind].path(session.namespace, name))
+    return {"removed": [list(o) for o in objects]}
+
+
+def _tidy(
+    session: ClusterSession, progress: Progress, keep: Sequence[Sequence[str]], live: str, keep_releases: int
+) -> Result:
+    """Remove what no manifest has any more: ours alone, never an accessory or a volume; and what is recorded of old releases."""
+    facts = session.facts()
+    wanted = {(k, n) for k, n in keep}
+    names = {records.release_name(r) for r in records.kept(facts, live, keep_releases)}
+    removed = []
+    for kind in (k for k in KINDS.values() if k.pruned):
+        for one in facts.objects.get(kind.name, ()):
+            metadata = one["metadata"]
+            labels, name = metadata.get("labels", {}), metadata["name"]
+            ours = labels.get(MANAGED) == "slipway" and labels.get(STACK) == session.stack
+            recorded = labels.get(RECORD)
+            stays = name in names or recorded in ("state", "ledger") if recorded else (kind.name, name) in wanted
+            if ours and not stays and labels.get(ROLE) != "accessory" and "deletionTimestamp" not in metadata:
+                session.check()
+                progress(f"removing {kind.word} {name}")
+                session.cluster.delete(kind.path(session.namespace, name))
+                removed.append([kind.name, name])
+    return {"removed": removed}
+
+
+def _settle(session: ClusterSession, progress: Progress, release: str, seconds: float) -> Result:
+    """Watch a release for a while: it must stay whole, and no container of it may end."""
+    until, before = time.monotonic() + seconds, _restarts(session.facts(), release)
+    while time.monotonic() < until:
+        session.check()
+        facts = session.facts()
+        ended = _restarts(facts, release)
+        if ended > before:
+            raise SlipwayError(
+                "containers ended while the release was watched", where=release, seen=f"{ended - before} restarts"
+            )
+        if not facts.is_whole(release):
+            raise SlipwayError("the release did not stay whole", where=release, seen=str(facts.shares()))
+        progress(f"{until - time.monotonic():.0f} s left")
+        time.sleep(min(1.0, max(0.0, until - time.monotonic())))
+    return {}
+
+
+def _restarts(facts: Facts, release: str) -> int:
+    mine = [p for p in facts.pods if p["metadata"].get("labels", {}).get(RELEASE) == release]
+    return sum(c.get("restartCount", 0) for p in mine for c in p.get("status", {}).get("containerStatuses", []))
+
+
+def _record(
+    session: ClusterSession, progress: Progress, meta: Mapping[str, Any], manifests: Sequence[Manifest]
+) -> Result:
+    """Note a release."""
+    session.cluster.apply(records.release_record(session.stack, session.namespace, meta, manifests), force=True)
+    return {}
+
+
+def _smoke(session: ClusterSession, progress: Progress, **params: Any) -> Result:
+    return smoke.run(session.cluster, session.namespace, progress, **params)
+
+
+def _migrate(session: ClusterSession, progress: Progress, **params: Any) -> Result:
+    from slipway.target.kubernetes import migrate
+
+    return migrate.run(session, progress, **params)
+
+
+def note(session: ClusterSession, **values: Any) -> None:
+    """Change what is noted of the stack: `run`, `accessories`."""
+    found = {**session.facts().state, **values}
+    session.cluster.apply(records.state_record(session.stack, session.namespace, found), force=True)
+
+
+def now() -> str:
+    """Return the time, in UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def dry_run(cluster: Cluster, manifests: Sequence[Manifest]) -> list[dict[str, Any] | BadInput]:
+    """Return what the API server would make of each manifest, or what it has against it; nothing is changed."""
+
+    def one(manifest: Manifest) -> dict[str, Any] | BadInput:
+        try:
+            return applied(cluster, manifest, dry=True)
+        except BadInput as error:
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(one, manifests))
+
+
+_DO: dict[str, Callable[..., Result]] = {
+    "apply": _apply,
+    "rollout": _rollout,
+    "accessories": _accessories,
+    "switch": _switch,
+    "remove": _remove,
+    "tidy": _tidy,
+    "settle": _settle,
+    "record": _record,
+    "smoke": _smoke,
+    "migrate": _migrate,
+}
+"""Operations by kind."""

@@ -1,0 +1,204 @@
+"""Where a verb works on a cluster: environment, stack, secrets, the rendered overlay, a connection; and a run under the lease."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from slipway import report
+from slipway.errors import BadInput, SlipwayError
+from slipway.settings import load, secrets
+from slipway.settings.model import Environment, Stack, StackEntry
+from slipway.target.kubernetes import kubectl, manifests
+from slipway.target.kubernetes import lease as leases
+from slipway.target.kubernetes.cluster import PATIENCE, Cluster
+from slipway.target.kubernetes.facts import Facts
+from slipway.target.kubernetes.kinds import KINDS
+from slipway.target.kubernetes.manifests import Overlay, Values
+from slipway.target.kubernetes.session import ClusterSession, note, now
+from slipway.target.who import by, command
+
+
+@dataclass(frozen=True)
+class Place:
+    """What every verb on a cluster works with."""
+
+    env: Environment
+    entry: StackEntry
+    stack: Stack
+    overlay: Overlay
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    registry_password: str | None = field(default=None, repr=False)
+
+    @property
+    def namespace(self) -> str:
+        """The stack's namespace in this environment."""
+        return self.overlay.name
+
+    @property
+    def context(self) -> str:
+        """What the cluster is called."""
+        return kubectl.cluster_of(self.env).context
+
+    @property
+    def url(self) -> str:
+        """The front door as a visitor opens it; without a domain, what the cluster calls it."""
+        if self.entry.domain:
+            return f"http://{self.entry.domain}"
+        routed = next((s for s in self.stack.of_role("app") if s.route), None)
+        return f"http://{routed.name}.{self.namespace}:{routed.route.port}" if routed and routed.route else ""
+
+    def values(self, images: Mapping[str, str] | None = None) -> Values:
+        """Return what manifests are filled with."""
+        return Values(self.env, self.entry, self.stack, images or {}, self.secrets, self.registry_password)
+
+
+def find(env: str, stack: str | None, *, with_secrets: bool = True) -> Place:
+    """Return the place that an environment and a stack are.
+
+    Raises:
+        BadInput: settings or manifests are wrong, secrets are missing or can't be opened.
+        SlipwayError: there is no kubectl.
+    """
+    found, entry, one = load.load(env, stack)
+    overlay = manifests.read(kubectl.render(one.name, found.name), one, found.name)
+    if not with_secrets:
+        return Place(found, entry, one, overlay)
+    values = {name: secret.reveal() for name, secret in secrets.read(found, one).items()}
+    password = secrets.registry_password(found)
+    return Place(found, entry, one, overlay, values, password.reveal() if password else None)
+
+
+@dataclass
+class Run:
+    """A run that has begun: it has the lease, and nothing changes under it.
+
+    Args:
+        place: where.
+        session: what operations are done by.
+        facts: what there is.
+        fence: its number.
+    """
+
+    place: Place
+    session: ClusterSession
+    facts: Facts
+    fence: int
+
+    def look(self) -> Facts:
+        """Look again."""
+        self.facts = self.session.facts()
+        return self.facts
+
+
+@contextlib.contextmanager
+def connected(place: Place) -> Iterator[ClusterSession]:
+    """Connect to the cluster. Raises as `Cluster.__enter__`."""
+    with Cluster(kubectl.cluster_of(place.env)) as cluster:
+        yield ClusterSession(cluster, place.namespace, place.stack.name)
+
+
+@contextlib.contextmanager
+def begun(place: Place, verb: str, *, rights: bool = True) -> Iterator[Run]:
+    """Hold the stack's lease while a verb runs; the namespace keeps its journal. The namespace is made where it is missing.
+
+    Raises:
+        LeaseHeld: somebody else has it, or froze deploys.
+        BadInput: rights are missing, or the namespace is being removed.
+    """
+    with connected(place) as session:
+        cluster = session.cluster
+        if rights:
+            refuse_without_rights(cluster, place.namespace)
+        space = cluster.find(f"/api/v1/namespaces/{place.namespace}")
+        if space and space["status"].get("phase") == "Terminating":
+            raise BadInput(
+                f"the namespace {place.namespace} is being removed", where=place.context,
+                todo="wait until it is gone (kubectl get namespace), then deploy again",
+            )  # fmt: skip
+        if space is None or verb == "deploy":
+            report.current().touched = True
+            cluster.apply(place.overlay.namespace)
+        holder = {"by": by(), "command": command(), "machine": os.uname().nodename}
+        with leases.held(
+            cluster, place.namespace, place.stack.name, holder, env=place.env.name, say=report.say
+        ) as lease:
+            session.lease = lease
+            cluster.patience = PATIENCE
+            facts = session.facts()
+            words = {"env": place.env.name, "verb": verb, "by": by(), "at": now(), "fence": lease.fence}
+            run, outcome = Run(place, session, facts, lease.fence), "interrupted"
+            note(session, run={**words, "in_hand": "begin"})
+            try:
+                yield run
+                outcome = "done"
+            except SlipwayError as error:
+                outcome = f"failed: {error.what}"
+                raise
+            finally:
+                with contextlib.suppress(SlipwayError):
+                    lease.check()
+                    note(session, run={**words, "ended": now(), "outcome": outcome})
+
+
+_RIGHTS = (
+    *((verb, kind) for kind in KINDS if kind not in ("ResourceQuota", "LimitRange") for verb in ("get", "list", "patch", "delete")),
+    ("create", "Lease"), ("update", "Lease"), ("list", "Pod"), ("get", "Pod/log"), ("list", "EndpointSlice"), ("list", "Event"),
+    ("get", "Service/proxy"), ("create", "Service/proxy"), ("patch", "Deployment/scale"),
+)  # fmt: skip
+"""What a deploy does in a namespace."""
+_GROUPS = {
+    "Lease": ("coordination.k8s.io", "leases"),
+    "Pod": ("", "pods"),
+    "EndpointSlice": ("discovery.k8s.io", "endpointslices"),
+    "Event": ("", "events"),
+}
+
+
+def refuse_without_rights(cluster: Cluster, namespace: str) -> None:
+    """Raise BadInput where this user lacks a right that a deploy needs: verb and resource are named."""
+    wanted = sorted(dict.fromkeys(_RIGHTS))
+
+    def may(right: tuple[str, str]) -> bool:
+        kind, _, sub = right[1].partition("/")
+        group, plural = _GROUPS.get(kind) or (KINDS[kind].api.rpartition("/")[0], KINDS[kind].plural)
+        attributes = {
+            "namespace": namespace,
+            "verb": right[0],
+            "group": group,
+            "resource": plural,
+            **({"subresource": sub} if sub else {}),
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        told = cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return bool(told["status"].get("allowed"))
+
+    if _may_all(cluster, namespace):
+        return
+    with ThreadPoolExecutor(8) as pool:
+        missing = [right for right, allowed in zip(wanted, pool.map(may, wanted), strict=True) if not allowed]
+    if missing:
+        words = ", ".join(f"{verb} {kind.lower()}" for verb, kind in missing)
+        raise BadInput(
+            f"rights are missing in the namespace {namespace}", where=cluster.settings.context, seen=words,
+            todo=f"have them given to you; kubectl --context {cluster.settings.context} auth can-i --list -n {namespace} shows yours",
+        )  # fmt: skip
+
+
+def _may_all(cluster: Cluster, namespace: str) -> bool:
+    """Ask once for everything: most who deploy are administrators of their namespace."""
+    attributes = {"namespace": namespace, "verb": "*", "group": "*", "resource": "*"}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    told = cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    return bool(told["status"].get("allowed"))

@@ -1,0 +1,122 @@
+"""What suites for a cluster share: the facts, the API server asked by kubectl, and each service's pod by Testinfra's kubectl backend.
+
+slipway/target/kubernetes/verify.py starts one process with these variables:
+
+    SLIPWAY_VERIFY_FACTS     JSON file with what Slipway believes; it may come later than this process, which warms up meanwhile
+    SLIPWAY_VERIFY_PARENT    who started it: without them nobody will bring the facts
+    SLIPWAY_VERIFY_RESULTS   JSON file that the results are written to
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import testinfra
+
+_results: dict[str, Any] = {"passed": 0, "skipped": [], "failures": []}
+_FACTS = pytest.StashKey[dict[str, Any]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Wait for the facts."""
+    path, parent = Path(os.environ["SLIPWAY_VERIFY_FACTS"]), int(os.environ["SLIPWAY_VERIFY_PARENT"])
+    while not path.exists():
+        if os.getppid() != parent:
+            pytest.exit("nobody waits for results", returncode=pytest.ExitCode.INTERRUPTED)
+        time.sleep(0.01)
+    facts = json.loads(path.read_text())
+    if not facts:
+        pytest.exit("called off", returncode=pytest.ExitCode.INTERRUPTED)
+    config.stash[_FACTS] = facts
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep each check's outcome."""
+    name = report.nodeid.partition("::")[2].removeprefix("test_")
+    if report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        message = crash.message if crash else str(report.longrepr)
+        _results["failures"].append([name, message.removeprefix("AssertionError: ").split("\nassert ")[0]])
+    elif report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "got empty parameter set" not in reason:
+            _results["skipped"].append([name, reason.removeprefix("Skipped: ")])
+    elif report.when == "call":
+        _results["passed"] += 1
+
+
+def pytest_sessionfinish() -> None:
+    """Hand the results over."""
+    path = Path(os.environ["SLIPWAY_VERIFY_RESULTS"])
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(_results))
+    part.replace(path)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Check per service, so that a failure names it."""
+    facts = metafunc.config.stash[_FACTS]
+    names = {
+        "service": list(facts["services"]),
+        "routed": [name for name, s in facts["services"].items() if s["routed"]],
+        "accessory": list(facts["accessories"]),
+    }
+    for fixture in names.keys() & set(metafunc.fixturenames):
+        metafunc.parametrize(fixture, names[fixture], scope="module")
+
+
+@pytest.fixture(scope="session")
+def facts(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What Slipway believes."""
+    return request.config.stash[_FACTS]
+
+
+class Api:
+    """What the API server says now, asked by kubectl at once."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+        kinds = "deployments,statefulsets,pods,services,endpointslices"
+        argv = ["kubectl", *facts["flags"], "--namespace", facts["namespace"], "get", kinds, "--output", "json"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        self.items = json.loads(done.stdout)["items"]
+
+    def of(self, kind: str, **labels: str) -> list[dict[str, Any]]:
+        """Return objects of a kind with these labels (`slipway_service` is `slipway.service`)."""
+        wanted = {k.replace("_", "."): v for k, v in labels.items()}
+        return [
+            i for i in self.items
+            if i["kind"] == kind and wanted.items() <= i["metadata"].get("labels", {}).items()
+            and "deletionTimestamp" not in i["metadata"]
+        ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def api(facts: dict[str, Any]) -> Api:
+    """The API server."""
+    return Api(facts)
+
+
+@pytest.fixture(scope="session")
+def inside(facts: dict[str, Any], api: Api) -> Any:
+    """Return what gives a host of Testinfra's for a service: its first running pod."""
+    hosts: dict[str, Any] = {}
+
+    def of(service: str) -> Any:
+        if service not in hosts:
+            pods = [p for p in api.of("Pod", slipway_service=service) if p["status"]["phase"] == "Running"]
+            if not pods:
+                pytest.fail(f"no pod of {service} runs")
+            query = {"container": service, "namespace": facts["namespace"], **facts["cluster"]}
+            hosts[service] = testinfra.get_host(f"kubectl://{pods[0]['metadata']['name']}?{urlencode(query)}")
+        return hosts[service]
+
+    return of
