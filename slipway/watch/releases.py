@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slipway import report
+from slipway import report, target
 from slipway.target.compose import look, workplace
 from slipway.target.compose.facts import HostFacts, live_release
 
@@ -17,6 +17,10 @@ def entries(env: str, stack: str | None) -> list[dict[str, Any]]:
         BadInput: settings are wrong, or a host key is.
         SlipwayError: no host answers. One that does not, among others, is told in a line.
     """
+    if target.on_cluster(env):
+        from slipway.target.kubernetes import status as cluster
+
+        return cluster.releases(env, stack)
     place = workplace.find(env, stack, start=False, secrets=False)
     if place is None:
         return []

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from slipway import target
 from slipway.errors import SlipwayError
 from slipway.settings.units import duration
 from slipway.target.compose import lease, look, workplace
@@ -28,6 +29,10 @@ def status(env: str, stack: str | None) -> dict[str, Any]:
     Raises:
         BadInput: settings are wrong, or a host key is.
     """
+    if target.on_cluster(env):
+        from slipway.target.kubernetes import status as cluster
+
+        return cluster.status(env, stack)
     place = workplace.find(env, stack, start=False, secrets=False)
     if place is None:
         problem = f"the lab of {env} is not up: inv deploy --env {env} starts it"

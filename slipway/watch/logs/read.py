@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import sys
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Queue
 
-from slipway import report, streams
+from slipway import report, streams, target
 from slipway.errors import BadInput, SlipwayError
 from slipway.target.compose import look, workplace
 from slipway.target.compose.workplace import Workplace
@@ -29,6 +30,8 @@ def logs(env: str, stack: str | None, typed: Typed, *, as_json: bool) -> int:
         BadInput: settings are wrong, a host key is, or what was typed.
         SlipwayError: no host tells anything.
     """
+    if target.on_cluster(env):
+        return _on_cluster(env, stack, typed, as_json=as_json)
     place = workplace.find(env, stack, start=False, secrets=False)
     if place is None:
         raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
@@ -47,14 +50,38 @@ def logs(env: str, stack: str | None, typed: Typed, *, as_json: bool) -> int:
     return int(bool(reading.away) and not asked.follow)
 
 
+def _on_cluster(env: str, stack: str | None, typed: Typed, *, as_json: bool) -> int:
+    """Print what pods say. Arguments and errors as `logs`."""
+    from slipway.target.kubernetes import workplace as cluster
+    from slipway.target.kubernetes.logs import PodLogs
+
+    place = cluster.find(env, stack, with_secrets=False)
+    nodes = tuple(n.strip() for n in typed.host.split(",") if n.strip())
+    asked = query.understood(dataclasses.replace(typed, host=""), place.env, place.stack)
+    tell = show.as_json if as_json else show.as_text(_colours())
+    with cluster.connected(place) as session:
+        reading = PodLogs(session, asked.params, nodes)
+        try:
+            found = reading.coming() if asked.follow else reading.past()
+            _print((Line(*line) for line in found), tell, at_once=asked.follow)
+        except KeyboardInterrupt:
+            if not asked.follow:
+                raise
+    for words in reading.lost:
+        report.err(f"! {words}: lines of it are missing")
+    return int(bool(reading.lost))
+
+
 def _colours() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
-def _print(lines: Iterator[Line], tell: Callable[[Line], str]) -> None:
+def _print(lines: Iterator[Line], tell: Callable[[Line], str], *, at_once: bool = False) -> None:
     try:
         for line in lines:
             sys.stdout.write(tell(line) + "\n")
+            if at_once:
+                sys.stdout.flush()
         sys.stdout.flush()
     except BrokenPipeError:  # its reader has seen enough
         streams.forget(sys.stdout)
