@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from slipway import report
@@ -114,7 +115,7 @@ def request_for(place: Place, facts: Facts, release: Release, *, rollback: bool 
         overlay=None if rollback else place.overlay,
         beside=_beside(place),
         settle=place.env.settle,
-        migrate=None if rollback else migrate.operation(place, release, first=facts.live() is None),
+        migrate=None if rollback else migrate.operation(place, release, facts),
         keep=place.env.keep_releases,
     )
 
@@ -187,7 +188,11 @@ def carry_out(run: Run, request: Request, release: Release, plan: Plan) -> Outco
     verifier = verify.Verifier("rollback" if plan.verb == "rollback" else "deploy")  # its imports are made meanwhile
     try:
         facts = verify.facts_of(place, release.id, release.meta)
-        execute(plan, {place.context: session}, run.fence, lambda _: verifier.finish(facts), session.receiving)
+        results = execute(plan, {place.context: session}, run.fence, lambda _: verifier.finish(facts), session.receiving)
+        ran = results.get("Migrate", {}).get(place.context, [{}])[0]
+        if "known" in ran and place.stack.migrate:
+            image = release.images[place.stack.migrate.service]
+            release = replace(release, meta={**release.meta, "schema": {"image": image, "known": ran["known"]}})
         entry["outcome"] = "done"
     except SlipwayError as error:
         entry |= {"outcome": f"failed: {error.what}", "exit_code": error.exit_code}

@@ -83,7 +83,7 @@ def _container(container: Mapping[str, Any], events: Sequence[Object]) -> Troubl
         probe = _probe(events, "Startup probe failed") or _probe(events, "Liveness probe failed")
         words = f"its container ended with exit code {ended.get('exitCode')}"
         return Trouble(f"{words}; {probe}" if probe else words, True, name, previous)
-    if state.get("running") and not container.get("ready"):
+    if "running" in state and not container.get("ready"):
         probe = _probe(events, "Readiness probe failed") or _probe(events, "Startup probe failed")
         if probe:
             return Trouble(probe, False, name)

@@ -14,7 +14,7 @@ from slipway.plan.operation import Operation
 from slipway.settings.model import Stack
 from slipway.target.kubernetes import jobs, kubectl
 from slipway.target.kubernetes import manifests as making
-from slipway.target.kubernetes.facts import ready
+from slipway.target.kubernetes.facts import Facts, ready
 from slipway.target.kubernetes.kinds import POD
 from slipway.target.kubernetes.manifests import ROLE, SERVICE, Manifest
 from slipway.target.kubernetes.planner import Release
@@ -27,7 +27,7 @@ _LIST = 'cd "$0" && for f in *.sql versions/*.py; do if [ -e "$f" ]; then printf
 """Prints the files of a folder, each as a line: its name, what it holds in base64."""
 
 
-def operation(place: Place, release: Release, *, first: bool) -> Operation | None:
+def operation(place: Place, release: Release, facts: Facts) -> Operation | None:
     """Return the operation that brings the database to what a release expects: what expands; all of it, where nothing serves yet."""
     stack = place.stack
     if not stack.migrate:
@@ -41,11 +41,9 @@ def operation(place: Place, release: Release, *, first: bool) -> Operation | Non
     if stack.migrate.kind == "command":
         params |= {"pending": list(stack.migrate.pending), "command": list(stack.migrate.command)}
         return Operation("migrate", "run waiting migrations", params)
-    params |= {
-        "how": migrations.how(stack),
-        "which": "all" if first else schema.EXPAND,
-        "known": _known(stack, release),
-    }
+    first = facts.live() is None
+    known = _known(stack, release) or _noted(facts, release.images[stack.migrate.service])
+    params |= {"how": migrations.how(stack), "which": "all" if first else schema.EXPAND, "known": known}
     return Operation("migrate", "run waiting migrations" + ("" if first else " that expand"), params)
 
 
@@ -55,6 +53,13 @@ def _known(stack: Stack, release: Release) -> list[schema.Migration] | None:
         return None
     known = migrations.read(stack)
     return known if {m["file"].rpartition("/")[2] for m in known} == set(release.meta["migrations"]) else None
+
+
+def _noted(facts: Facts, image: str) -> list[schema.Migration] | None:
+    """Return the migrations of an image as a release before has noted them, without their SQL."""
+    notes = (m.get("schema") or {} for m in facts.releases.values())
+    found: list[schema.Migration] | None = next((n["known"] for n in notes if n.get("image") == image), None)
+    return found
 
 
 def run(session: Any, progress: Progress, **params: Any) -> Result:
@@ -72,6 +77,9 @@ def run(session: Any, progress: Progress, **params: Any) -> Result:
     database = Database(session, how["database"])
     state = database.state()
     due = _due(how["tool"], known, state, which)
+    if how["tool"] == "sql" and any("sql" not in m for m in due):
+        known = _of_image(session, progress, deployment, how)
+        due = _due(how["tool"], known, state, which)
     if due:
         database.ask(psql.TABLE)
         if how["tool"] == "sql":
@@ -92,7 +100,9 @@ def run(session: Any, progress: Progress, **params: Any) -> Result:
         raise SlipwayError(
             "the migrations ran, but the database has not had all of them", seen="\n".join(m["file"] for m in left)
         )
-    return {"ran": [m["file"] for m in due], "waits": [m["file"] for m in schema.waiting(how["tool"], known, state)]}
+    brief = [{k: v for k, v in m.items() if k != "sql"} for m in known]
+    waits = [m["file"] for m in schema.waiting(how["tool"], known, state)]
+    return {"ran": [m["file"] for m in due], "waits": waits, "known": brief}
 
 
 def _due(tool: str, known: Sequence[schema.Migration], state: Mapping[str, Any], which: str) -> list[schema.Migration]:

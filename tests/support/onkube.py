@@ -1,0 +1,156 @@
+"""A checkout whose environments are on a real cluster, and kubectl to look behind Slipway's back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support import stacks
+from tests.support.checkout import Checkout, Result, Running
+
+_HERE = Path(__file__).parent
+
+
+class OnKube:
+    """The stack `probe` on a cluster.
+
+    Args:
+        checkout: a copy of this tree.
+        kubeconfig: its current context is the cluster.
+        registry: as nodes see it.
+        push: as this machine does.
+    """
+
+    def __init__(self, checkout: Checkout, kubeconfig: str, registry: str, push: str) -> None:
+        self.checkout, self.kubeconfig, self.registry, self.push = checkout, kubeconfig, registry, push
+        self.context = subprocess.run(
+            ["kubectl", "--kubeconfig", kubeconfig, "config", "current-context"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        self.env, self.made = "", list[str]()
+        stacks.add_probe(checkout)
+        shutil.copytree(_HERE / "cluster", checkout.path / "k8s/probe/base")
+        checkout.env["SLIPWAY_VAULT_PASSWORD"] = "of tests"
+        self.unique = f"{time.time():.0f}"[-6:]
+
+    def environment(self, name: str, *, strategy: str = "rolling", stack: str = "probe", **more: Any) -> str:
+        """Make an environment and its overlay, and go on there. Its namespace is its own on every cluster."""
+        env = f"{name}{self.unique}"
+        document = {
+            "target": "kubernetes",
+            "kubernetes": {"context": self.context, "kubeconfig": self.kubeconfig, "strategy": strategy},
+            "registry": {"push": self.push, "pull": self.registry, "insecure": True},
+            "allow_dirty": True,
+            "stacks": [stack],
+            **more,
+        }
+        self.checkout.write(f"envs/{env}.yml", json.dumps(document))
+        self.overlay(env, stack)
+        self.env, self.stack = env, stack
+        self.made.append(self.namespace)
+        self.inv("secrets.init").ok()
+        self.checkout.commit(env)  # what a test changes is taken back to here
+        return env
+
+    def overlay(self, env: str, stack: str, *patches: Mapping[str, Any]) -> None:
+        """Write an overlay, with further patches."""
+        folder, namespace = f"k8s/{stack}/overlays/{env}", f"{stack}-{env}"
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+        self.checkout.write(f"{folder}/namespace.yaml", yaml.safe_dump(space))
+        images = [{"name": n, "newName": f"{self.registry}/{n}"} for n in ("redis", "postgres")]
+        document = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": namespace,
+            "resources": ["../../base", "namespace.yaml"], "images": images, "patches": list(patches),
+        }  # fmt: skip
+        self.checkout.write(f"{folder}/kustomization.yaml", yaml.safe_dump(document))
+
+    @property
+    def namespace(self) -> str:
+        """The environment's."""
+        return f"{self.stack}-{self.env}"
+
+    def version(self, label: str, mode: str = "good", **more: object) -> None:
+        """Make the tree another version of `probe`."""
+        stacks.behave(self.checkout, label, mode, **more)
+
+    def inv(self, verb: str, *argv: str, timeout: float = 300, **env: str) -> Result:
+        """Run a verb on the environment."""
+        return self.checkout.inv(verb, "--env", self.env, *argv, timeout=timeout, **env)
+
+    def start(self, verb: str, *argv: str, **env: str) -> Running:
+        """Start a verb on the environment."""
+        return self.checkout.start(verb, "--env", self.env, *argv, **env)
+
+    def deploy(self, label: str, *, mode: str = "good", code: int = 0, **more: object) -> Result:
+        """Build and deploy a version."""
+        self.version(label, mode, **more)
+        return self.inv("deploy", "--build", "--version", label).exits(code)
+
+    @property
+    def kubectl_argv(self) -> list[str]:
+        """The beginning of a command."""
+        return ["kubectl", "--kubeconfig", self.kubeconfig, "--namespace", self.namespace]
+
+    def kubectl(self, *argv: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run kubectl in the namespace."""
+        done = subprocess.run([*self.kubectl_argv, *argv], capture_output=True, text=True, check=False, input=stdin)
+        assert done.returncode == 0 or not check, f"kubectl {argv}: {done.stderr}"
+        return done.stdout.strip()
+
+    def get(self, *argv: str) -> Any:
+        """Return objects as values."""
+        return json.loads(self.kubectl("get", *argv, "--output", "json"))
+
+    def status(self) -> dict[str, Any]:
+        """Return the status document."""
+        return dict(self.inv("status", "--format", "json").json())
+
+    def live(self) -> str:
+        """Return the version that serves."""
+        release = self.status()["release"]
+        return str(release["version"]) if release else ""
+
+    def door(self, service: str = "web") -> str:
+        """Return where a Service's NodePort is reached."""
+        port = self.get("service", service)["spec"]["ports"][0]["nodePort"]
+        (node, *_) = self.get("nodes")["items"]
+        address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+        return f"http://{address}:{port}"
+
+    def objects(self) -> set[str]:
+        """Return all that Slipway manages in the namespace, by kind and name."""
+        kinds = (
+            "deployments,statefulsets,services,configmaps,secrets,jobs,horizontalpodautoscalers,poddisruptionbudgets"
+        )
+        found = self.kubectl("get", kinds, "--selector", "app.kubernetes.io/managed-by=slipway", "--output", "name")
+        return set(found.split())
+
+    def forget(self, name: str) -> None:
+        """Remove an environment's namespace."""
+        space = f"probe-{name}{self.unique}"
+        if space in self.made:
+            subprocess.run(
+                ["kubectl", "--kubeconfig", self.kubeconfig, "delete", "namespace", space, "--wait=false"],
+                capture_output=True, check=False,
+            )  # fmt: skip
+            self.made.remove(space)
+
+    def remove(self) -> None:
+        """Remove what is left."""
+        for space in self.made:
+            subprocess.run(
+                ["kubectl", "--kubeconfig", self.kubeconfig, "delete", "namespace", space, "--wait=false"],
+                capture_output=True, check=False,
+            )  # fmt: skip
+        self.checkout.labs.clear()  # none was started
+        self.checkout.remove()

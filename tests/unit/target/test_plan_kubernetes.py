@@ -1,0 +1,194 @@
+"""Plans on a cluster, as values: what is done in which order, what undoes it, what goes afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from slipway.settings import load
+from slipway.settings.model import Environment, Kubernetes, StackEntry
+from slipway.target.kubernetes import manifests, planner, records
+from slipway.target.kubernetes.facts import Facts
+from slipway.target.kubernetes.planner import Release, Request
+
+BASE = load.root() / "k8s/fineasy/base"
+Object = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[Object]:
+    files = ("network.yaml", "api.yaml", "worker.yaml", "postgres.yaml", "redis.yaml")
+    found = [m for name in files for m in yaml.safe_load_all((BASE / name).read_text())]
+    for one in found:
+        one["metadata"] |= {"namespace": "space"}
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "space"}}, *found]
+
+
+class Case:
+    """A stack on a cluster, with releases that were deployed before."""
+
+    def __init__(self, documents: list[Object], *, beside: bool = False, settle: float = 0.0) -> None:
+        self.env: Environment = load.environment("staging").model_copy(
+            update={
+                "target": "kubernetes", "hosts": (), "stacks": (StackEntry(name="fineasy"),),
+                "kubernetes": Kubernetes(context="here", strategy="blue-green" if beside else "rolling"),
+            }
+        )  # fmt: skip
+        self.stack = load.stack(self.env, "fineasy")
+        self.overlay = manifests.read(documents, self.stack, "staging")
+        self.beside, self.settle = beside, settle
+
+    def values(self, images: dict[str, str]) -> manifests.Values:
+        secrets = {name: f"the value of {name}" for name in self.stack.secrets}
+        return manifests.Values(self.env, self.env.stacks[0], self.stack, images, secrets)
+
+    def release(self, name: str, run: int = 1) -> Release:
+        images = {s.name: f"r/{s.name}@sha256:{'a' * 64}" for s in self.stack.of_role("app")}
+        made = manifests.app_manifests(self.overlay, self.values(images))
+        found = manifests.released(made, name, "v", self.stack, beside=self.beside)
+        meta = records.meta(
+            self.stack, self.env.stacks[0], name, "v", images, verified=True, activated_run=run, migrations=[]
+        )
+        return Release(name, "v", images, found, meta)
+
+    def facts(self, live: Release | None, *others: Release) -> Facts:
+        """Return what there is where a release serves, whole, and others are recorded."""
+        if live is None:
+            return Facts()
+        known = [live, *others]
+        maps = [records.release_record("fineasy", "space", r.meta, r.manifests) for r in known]
+        maps.append(records.state_record("fineasy", "space", {"accessories": {"digest": "x"}}))
+        objects: dict[str, list[Object]] = {"ConfigMap": maps}
+        for manifest in live.manifests:
+            objects.setdefault(manifest["kind"], []).append(manifest)
+        pods = [pod(live.id, f"api-{n}") for n in range(2)]
+        endpoints = [{"targetRef": {"name": p["metadata"]["name"]}, "conditions": {"ready": True}} for p in pods]
+        one = {"metadata": {"labels": {"kubernetes.io/service-name": "api"}}, "endpoints": endpoints}
+        return Facts({"metadata": {"name": "space"}}, objects, pods, [one])
+
+    def request(self, facts: Facts, release: Release) -> Request:
+        return Request("here", facts, self.values(dict(release.images)), self.overlay, self.beside, self.settle)
+
+
+def pod(release: str, name: str) -> Object:
+    labels = {"slipway.service": "api", "slipway.role": "app", "slipway.release": release}
+    return {"metadata": {"name": name, "labels": labels}}
+
+
+def steps(phases: tuple[Any, ...]) -> list[tuple[str, bool, list[str]]]:
+    return [(p.title, p.switched, [f"{o.kind}: {o.says}" for ops in p.hosts.values() for o in ops]) for p in phases]
+
+
+def test_a_first_deploy(documents: list[Object]) -> None:
+    case = Case(documents)
+    release = case.release("v1-aaaaaa")
+    plan = planner.plan_deploy(case.request(Facts(), release), release)
+    assert plan.before is None
+    assert steps(plan.phases) == [
+        ("Prepare the cluster", False, [
+            "apply: apply what belongs to no release's pods", "accessories: start postgres, redis", "record: note release v1-aaaaaa",
+        ]),
+        ("Roll out", True, ["rollout: replace the pods of api, worker"]),
+        ("Smoke tests", True, ["smoke: 6 requests through the Services"]),
+        ("Verify", True, []),
+    ]  # fmt: skip
+    assert steps(plan.undo) == [
+        ("Remove what failed", False, [
+            "remove: remove deployment api, deployment worker, horizontalpodautoscaler api"
+        ])
+    ]  # fmt: skip
+    assert plan.revert == (), "there is nothing to go back to"
+
+
+def test_the_next_deploy_leaves_accessories_alone_and_can_go_back(documents: list[Object]) -> None:
+    case = Case(documents, settle=30)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    plan = planner.plan_deploy(case.request(case.facts(old), new), new)
+    assert plan.before == "v1-aaaaaa"
+    assert [title for title, _, _ in steps(plan.phases)] == [
+        "Prepare the cluster", "Roll out", "Smoke tests", "Watch for 30 s", "Verify",
+    ]  # fmt: skip
+    assert "accessories" not in {o.kind for p in plan.phases for ops in p.hosts.values() for o in ops}
+    (rolled,) = [o for p in plan.revert for ops in p.hosts.values() for o in ops if o.kind == "rollout"]
+    assert rolled.params["release"] == "v1-aaaaaa"
+    (removed,) = [o for p in plan.revert for ops in p.hosts.values() for o in ops if o.kind == "remove"]
+    assert removed.params["objects"] == [], "both releases have the same Deployments"
+
+
+def test_blue_green_starts_beside_and_switches_services(documents: list[Object]) -> None:
+    case = Case(documents, beside=True)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    plan = planner.plan_deploy(case.request(case.facts(old), new), new)
+    assert steps(plan.phases)[1:4] == [
+        ("Start and wait for health", False, ["rollout: replace the pods of api-bbbbbb"]),
+        ("Switch", True, ["switch: send requests for api to it"]),
+        ("Replace workers", True, ["rollout: replace the pods of worker"]),
+    ]
+    base = plan.phases[0].hosts["here"][0].params["manifests"]
+    assert ("Service", "api") not in {(m["kind"], m["metadata"]["name"]) for m in base}, "it still sends to the old one"
+    (removed,) = [o for p in plan.undo for ops in p.hosts.values() for o in ops if o.kind == "remove"]
+    assert removed.params["objects"] == [["Deployment", "api-bbbbbb"], ["HorizontalPodAutoscaler", "api-bbbbbb"]]
+    (switched,) = [o for p in plan.revert for ops in p.hosts.values() for o in ops if o.kind == "switch"]
+    assert switched.params["release"] == "v1-aaaaaa"
+
+
+def test_after_blue_green_the_predecessor_stays_and_nothing_else(documents: list[Object]) -> None:
+    case = Case(documents, beside=True)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    kept = planner.kept(case.request(case.facts(old), new), new, "v1-aaaaaa")
+    names = {name for kind, name in kept if kind == "Deployment"}
+    assert names == {"api-aaaaaa", "api-bbbbbb", "worker"}
+    assert {n for k, n in planner.kept(case.request(case.facts(old), new), new, None) if k == "Deployment"} == {
+        "api-bbbbbb", "worker",
+    }  # fmt: skip
+
+
+def test_a_scaled_deployment_begins_with_as_many_pods_as_it_has(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    facts = case.facts(old)
+    for deployment in facts.objects["Deployment"]:
+        deployment["spec"]["replicas"] = 5
+    plan = planner.plan_deploy(case.request(facts, new), new)
+    (rolled,) = [o for p in plan.phases for ops in p.hosts.values() for o in ops if o.kind == "rollout"]
+    assert rolled.params["least"] == {"api": 5}
+
+
+def test_no_plan_shows_a_secret(documents: list[Object]) -> None:
+    case = Case(documents)
+    release = case.release("v1-aaaaaa")
+    plan = planner.plan_deploy(case.request(Facts(), release), release)
+    assert "the value of" not in "\n".join(plan.lines())
+    assert "the value of" not in repr(plan)
+
+
+def test_a_record_brings_manifests_back_without_secrets(documents: list[Object]) -> None:
+    case = Case(documents)
+    release = case.release("v1-aaaaaa")
+    facts = case.facts(release)
+    assert records.manifests_of(facts, "v1-aaaaaa") == release.manifests
+    assert "Secret" not in {m["kind"] for m in release.manifests}
+    assert records.manifests_of(facts, "v0-cccccc") is None
+
+
+def test_what_serves_is_read_from_endpoints(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, new = case.release("v1-aaaaaa", run=1), case.release("v2-bbbbbb", run=2)
+    facts = case.facts(old, new)
+    assert facts.live() == "v1-aaaaaa"
+    assert facts.shares() == {"api": {"v1-aaaaaa": 100.0}}
+    facts.pods[0]["metadata"]["labels"]["slipway.release"] = "v2-bbbbbb"
+    mixed = Facts(facts.namespace, facts.objects, facts.pods, facts.slices)
+    assert mixed.shares() == {"api": {"v1-aaaaaa": 50.0, "v2-bbbbbb": 50.0}}
+    assert mixed.receiving() == {"v1-aaaaaa", "v2-bbbbbb"}
+
+
+def test_a_ledger_is_bounded() -> None:
+    entries = [{"at": str(n)} for n in range(1000)]
+    lines = records.ledger_record("s", "n", entries)["data"]["ledger"].splitlines()
+    assert len(lines) == records.LEDGER_ENTRIES
+    assert lines[-1] == '{"at": "999"}'
+    huge = [{"at": str(n), "words": "x" * 10_000} for n in range(100)]
+    assert len(records.ledger_record("s", "n", huge)["data"]["ledger"]) < 500_000
