@@ -57,8 +57,9 @@ def deploy(
 
     name, digests = _proven(from_, stack, version, images, build) if from_ else (version, _digests(images))
     where = environment(c, env)
-    outcome = target.of(where).deploy(where, stack or None, name or None, build=build, images=digests, plan_only=plan, cut=cut, yes=agreed(yes)
-    )  # fmt: skip
+    outcome = target.of(where).deploy(
+        where, stack or None, name or None, build=build, images=digests, plan_only=plan, cut=cut, yes=agreed(yes)
+    )
     tell(outcome, as_json)
     if not plan:
         actions.leave("deploy", {"release": outcome.release, "url": outcome.url})

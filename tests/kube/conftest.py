@@ -4,7 +4,8 @@
     SLIPWAY_TEST_REGISTRY         registry (host:port, plain HTTP) as the nodes pull from it; all images are pushed there
     SLIPWAY_TEST_REGISTRY_PUSH    the same as this machine's engine pushes to it (default: the same name)
 
-They make namespaces of their own and remove them. A cloud's load balancer, an ingress controller and a metrics server are not needed.
+They make namespaces of their own and remove them. They need no cloud's load balancer,
+no ingress controller and no metrics server.
 """
 
 from __future__ import annotations

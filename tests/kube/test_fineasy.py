@@ -18,9 +18,9 @@ from tests.support.onkube import OnKube
 @pytest.fixture(scope="module")
 def fineasy(kube: OnKube) -> Iterator[OnKube]:
     """An environment with `fineasy` deployed, from this repository's base."""
-    small = {"target": {"kind": "Deployment"}, "patch": json.dumps(
-        [{"op": "replace", "path": "/spec/template/spec/containers/0/resources/requests", "value": {"cpu": "20m", "memory": "64Mi"}}]
-    )}  # fmt: skip
+    requests = "/spec/template/spec/containers/0/resources/requests"
+    change = [{"op": "replace", "path": requests, "value": {"cpu": "20m", "memory": "64Mi"}}]
+    small = {"target": {"kind": "Deployment"}, "patch": json.dumps(change)}
     env = kube.environment("story", stack="fineasy")
     kube.overlay(env, "fineasy", small)
     try:

@@ -179,7 +179,8 @@ class Cluster:
         if code == 401:
             return BadInput(
                 "the cluster does not accept these credentials", where=where,
-                seen=str(answer.get("message") or "401"), todo=f"log in again; kubectl --context {where} get ns shows whether it worked",
+                seen=str(answer.get("message") or "401"),
+                todo=f"log in again; `kubectl --context {where} get ns` tells whether it worked",
             )  # fmt: skip
         if code == 403 and answer.get("reason") == "Forbidden" and "is forbidden: User" in str(answer.get("message")):
             return BadInput(

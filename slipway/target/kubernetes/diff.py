@@ -1,4 +1,4 @@
-"""What a deploy would change in a cluster, as the API server itself tells it: each manifest applied on trial. Secrets by name only."""
+"""What a deploy would change, as the API server itself tells it: each manifest is applied on trial. Secrets by name only."""
 
 from __future__ import annotations
 

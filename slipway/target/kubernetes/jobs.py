@@ -20,7 +20,7 @@ _STARTS_WITHIN = 600.0
 
 
 def job(
-    deployment: Manifest, name: str, argv: Sequence[str], *, shell: bool = False, env: Mapping[str, str] | None = None
+    deployment: Manifest, name: str, argv: Sequence[str], *, instead: bool = False, env: Mapping[str, str] | None = None
 ) -> Manifest:
     """Return a Job that runs a command as a Deployment's pods run: image, settings, secrets, user, volumes.
 
@@ -28,7 +28,7 @@ def job(
         deployment: whose.
         name: of the Job.
         argv: what to run, given to the image's entry point.
-        shell: instead of the entry point.
+        instead: it takes the entry point's place.
         env: more variables.
     """
     template = copy.deepcopy(deployment["spec"]["template"])
@@ -42,8 +42,8 @@ def job(
     (container,) = pod["containers"]
     for key in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "ports"):
         container.pop(key, None)
-    container["command" if shell else "args"] = list(argv)
-    if shell:
+    container["command" if instead else "args"] = list(argv)
+    if instead:
         container.pop("args", None)
     container["env"] = [*container.get("env", []), *({"name": k, "value": v} for k, v in (env or {}).items())]
     pod.pop("topologySpreadConstraints", None)

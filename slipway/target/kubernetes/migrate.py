@@ -28,7 +28,7 @@ _LIST = 'cd "$0" && for f in *.sql versions/*.py; do if [ -e "$f" ]; then printf
 
 
 def operation(place: Place, release: Release, facts: Facts) -> Operation | None:
-    """Return the operation that brings the database to what a release expects: what expands; all of it, where nothing serves yet."""
+    """Return the operation that brings the database to what a release expects: what expands, or all, where nothing serves."""
     stack = place.stack
     if not stack.migrate:
         return None
@@ -209,7 +209,7 @@ def _alembic(
 def _of_image(session: Any, progress: Progress, deployment: Manifest, how: Mapping[str, Any]) -> list[schema.Migration]:
     """Return the migrations that an image has: its folder, printed by a Job."""
     progress("reading the image's migrations")
-    made = jobs.job(deployment, "slipway-migrations", ["sh", "-c", _LIST, how["folder"]], shell=True)
+    made = jobs.job(deployment, "slipway-migrations", ["sh", "-c", _LIST, how["folder"]], instead=True)
     text = jobs.run(session.cluster, made, progress, session.check, "the image's migrations can't be read")
     lines = (line.rpartition(" ") for line in text.splitlines())
     files = {name: base64.b64decode(body).decode(errors="replace") for name, _, body in lines}

@@ -260,11 +260,11 @@ def _beside_only(manifests: Iterable[Manifest]) -> list[Manifest]:
     """Return what a release of blue-green has for itself, and the settings that its pods read."""
     return [
         m for m in manifests
-        if m["kind"] == "ConfigMap" or (m["kind"] in ("Deployment", "HorizontalPodAutoscaler") and _for_itself(m, manifests))
+        if m["kind"] == "ConfigMap" or (m["kind"] in ("Deployment", "HorizontalPodAutoscaler") and _for_itself(m))
     ]  # fmt: skip
 
 
-def _for_itself(manifest: Manifest, manifests: Iterable[Manifest]) -> bool:
+def _for_itself(manifest: Manifest) -> bool:
     if manifest["kind"] == "HorizontalPodAutoscaler":
         return RELEASE in manifest["metadata"]["labels"]
     return RELEASE in manifest["spec"]["selector"]["matchLabels"]

@@ -42,10 +42,10 @@ class ClusterSession:
 
     def perform(
         self,
-        stack: str,
+        stack: str,  # noqa: ARG002 - the executor's protocol: a session is of one stack
         operations: Sequence[Operation],
         *,
-        fence: int | None = None,
+        fence: int | None = None,  # noqa: ARG002 - the lease knows it
         progress: Progress = lambda _: None,
     ) -> list[Result]:
         """Do operations in order; return their results. Raises SlipwayError for the first that fails."""
@@ -103,7 +103,8 @@ def refusal(manifest: Manifest, error: ApiError) -> SlipwayError:
     causes = (error.status.get("details") or {}).get("causes") or []
     if error.code == 409 and causes:
         seen = "; ".join(f"{c.get('field', '?')}: {c.get('message', '')}" for c in causes)
-        todo = f"leave these fields out of the manifests, or have {MANAGER} take them: kubectl apply --server-side --field-manager={MANAGER} --force-conflicts"
+        force = f"kubectl apply --server-side --field-manager={MANAGER} --force-conflicts"
+        todo = f"leave these fields out of the manifests, or have {MANAGER} take them: {force}"
         return BadInput(f"{name} has fields that somebody else manages", where=name, seen=seen, todo=todo)
     if error.code == 403 and "exceeded quota" in error.seen:
         return BadInput(
@@ -236,9 +237,7 @@ def _restarts(facts: Facts, release: str) -> int:
     return sum(c.get("restartCount", 0) for p in mine for c in p.get("status", {}).get("containerStatuses", []))
 
 
-def _record(
-    session: ClusterSession, progress: Progress, meta: Mapping[str, Any], manifests: Sequence[Manifest]
-) -> Result:
+def _record(session: ClusterSession, _: Progress, meta: Mapping[str, Any], manifests: Sequence[Manifest]) -> Result:
     """Note a release."""
     session.cluster.apply(records.release_record(session.stack, session.namespace, meta, manifests), force=True)
     return {}

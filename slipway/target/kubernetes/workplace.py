@@ -64,6 +64,12 @@ def find(env: str, stack: str | None, *, with_secrets: bool = True) -> Place:
         SlipwayError: there is no kubectl.
     """
     found, entry, one = load.load(env, stack)
+    jobs = [s.name for s in one.of_role("job")]
+    if jobs:
+        raise BadInput(
+            f"jobs of a stack do not run on a cluster yet: {', '.join(jobs)}", where=f"compose/{one.name}/compose.yaml",
+            todo="run them by hand for now, or keep the environment on hosts",
+        )  # fmt: skip
     overlay = manifests.read(kubectl.render(one.name, found.name), one, found.name)
     if not with_secrets:
         return Place(found, entry, one, overlay)
@@ -188,7 +194,7 @@ def refuse_without_rights(cluster: Cluster, namespace: str) -> None:
         words = ", ".join(f"{verb} {kind.lower()}" for verb, kind in missing)
         raise BadInput(
             f"rights are missing in the namespace {namespace}", where=cluster.settings.context, seen=words,
-            todo=f"have them given to you; kubectl --context {cluster.settings.context} auth can-i --list -n {namespace} shows yours",
+            todo=f"have them given to you; kubectl auth can-i --list --namespace {namespace} shows yours",
         )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ def event(reason: str, message: str, kind: str = "Warning") -> dict[str, Any]:
 
 UNHEALTHY = event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
 PULL = event("Failed", 'Failed to pull image "r/web": not found')
+ENDED = {"terminated": {"exitCode": 1}}
 OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 
 
@@ -29,9 +30,9 @@ OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
         (pod({"waiting": {"reason": "ErrImagePull", "message": "i/o timeout"}}), [], "can't be pulled: i/o timeout", False),
         (pod({"waiting": {"reason": "ErrImagePull", "message": "r/web: not found"}}), [], "not found", True),
         (pod({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off"}}), [PULL], "Failed to pull image", True),
-        (pod({"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}), [], 'secret "x"', True),
+        (pod({"waiting": {"reason": "CreateContainerError", "message": "no such volume"}}), [], "no such volume", True),
         (pod({"terminated": {"exitCode": 3}}), [], "ended with exit code 3", True),
-        (pod({"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": {"exitCode": 1}}, restartCount=2), [], "exit code 1", True),
+        (pod({"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ENDED, restartCount=2), [], "exit code 1", True),
         (pod({"running": {}}, lastState=OOM, restartCount=1), [], "more memory than its limit", True),
         (pod(), [UNHEALTHY], "statuscode: 503", False),
     ],

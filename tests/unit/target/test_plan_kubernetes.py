@@ -88,7 +88,8 @@ def test_a_first_deploy(documents: list[Object]) -> None:
     assert plan.before is None
     assert steps(plan.phases) == [
         ("Prepare the cluster", False, [
-            "apply: apply what belongs to no release's pods", "accessories: start postgres, redis", "record: note release v1-aaaaaa",
+            "apply: apply what belongs to no release's pods", "accessories: start postgres, redis",
+            "record: note release v1-aaaaaa",
         ]),
         ("Roll out", True, ["rollout: replace the pods of api, worker"]),
         ("Smoke tests", True, ["smoke: 6 requests through the Services"]),

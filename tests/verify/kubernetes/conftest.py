@@ -1,4 +1,4 @@
-"""What suites for a cluster share: the facts, the API server asked by kubectl, and each service's pod by Testinfra's kubectl backend.
+"""What suites for a cluster share: the facts, the API server asked by kubectl, and pods by Testinfra's kubectl backend.
 
 slipway/target/kubernetes/verify.py starts one process with these variables:
 
