@@ -27,7 +27,8 @@ from slipway.target.kubernetes.kinds import KINDS, Kind
 MANAGER = "slipway"
 """The field manager: what we applied, and others may not change unnoticed."""
 
-_ENDS_WITH_US = 'exec 3<&0; "$@" & p=$!; { cat <&3 >/dev/null; kill $p 2>/dev/null; } & wait $p'
+_ENDS_WITH_US = 'exec 3<&0; "$@" & p=$!; { cat <&3 >/dev/null; kill $p 2>/dev/null; rm -rf "$0"; } & wait $p'
+"""Runs a command until standard input ends, and removes the folder `$0` then: both outlive no deployer, however that ended."""
 _START_WITHIN, _ANSWER_WITHIN = 20.0, 40.0
 PATIENCE = 60.0
 """Seconds for which an API server that went away in the middle of a run is waited for."""
@@ -79,7 +80,7 @@ class Cluster:
             kubectl.version()
             argv = [kubectl.program(), *kubectl.flags(self.settings), "proxy", "--unix-socket", self._socket]
             self._process = subprocess.Popen(
-                ["sh", "-c", _ENDS_WITH_US, "sh", *argv],
+                ["sh", "-c", _ENDS_WITH_US, str(self._folder), *argv],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
             self._wait()
@@ -94,6 +95,7 @@ class Cluster:
 
     def close(self) -> None:
         """End the connection."""
+        self.patience = 0.0
         if self._process and self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -150,16 +152,20 @@ class Cluster:
             Away: it can't be reached.
             BadInput: it does not accept our credentials, or we may not do that.
         """
-        until = time.monotonic() + self.patience
+        began = time.monotonic()
         while True:
             try:
                 code, text = self._ask(method, path, body, kind, query)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 code, text = 502, str(error)
             answer = _status(text)
             if code < 300:
                 return answer
-            if code not in _BUSY or (code == 500 and answer.get("kind") == "Status") or time.monotonic() >= until:
+            if (
+                code not in _BUSY
+                or (code == 500 and answer.get("kind") == "Status")
+                or time.monotonic() >= began + self.patience
+            ):
                 raise self._refused(code, answer, text, what or f"{method} {path}")
             time.sleep(0.5)
 

@@ -157,6 +157,40 @@ def rollback(place: Place, to: str | None, *, plan_only: bool = False) -> Outcom
         return carry_out(run, request, release, plan)
 
 
+def migrate(place: Place, version: Version, *, plan_only: bool = False) -> Outcome:
+    """Run the migrations of a version that wait and expand; deploy nothing."""
+    if plan_only:
+        with connected(place) as session:
+            facts = session.facts()
+            release = release_of(place, version, 0, dry=True)
+            plan = planner.plan_migrate(request_for(place, facts, release), release)
+            return Outcome("migrate", place.env.name, place.stack.name, release.id, plan.before, True, place.url, plan)
+    with begun(place, "migrate") as run:
+        release = release_of(place, version, run.fence)
+        request = request_for(place, run.facts, release)
+        plan = planner.plan_migrate(request, release)
+        entry: dict[str, Any] = {
+            "verb": "migrate",
+            "release": release.id,
+            "by": by(),
+            "run": run.fence,
+            "outcome": "interrupted",
+        }
+        ran: list[str] = []
+        try:
+            results = execute(plan, {place.context: run.session}, run.fence, receiving=run.session.receiving)
+            ran = list(results["Migrate"][place.context][-1]["ran"])
+            entry |= {"outcome": "done", "migrations": ran}
+        except SlipwayError as error:
+            entry["outcome"] = f"failed: {error.what}"
+            raise
+        finally:
+            if ran or entry["outcome"] != "done":
+                ledger = [*run.look().ledger, {"at": now(), **entry}]
+                run.session.cluster.apply(records.ledger_record(place.stack.name, place.namespace, ledger), force=True)
+        return Outcome("migrate", plan.env, plan.stack, plan.release, plan.before, bool(ran), place.url)
+
+
 def recorded(facts: Facts, place: Place, to: str | None) -> Release:
     """Return the release to go back to. Raises BadInput where there is none, or it is not kept."""
     env, live, candidates = place.env.name, facts.live(), facts.rollback_candidates()

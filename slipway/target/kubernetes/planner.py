@@ -98,6 +98,19 @@ def plan_rollback(request: Request, release: Release, changes: Sequence[Change] 
     return _plan("rollback", request, release, changes, phases, False)
 
 
+def plan_migrate(request: Request, release: Release) -> Plan:
+    """Return the plan that runs a version's migrations and deploys nothing.
+
+    Its settings and secrets are there first; nothing that serves is touched.
+    """
+    assert request.migrate  # noqa: S101 - the caller looked
+    kinds = ("ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy")
+    found = [m for m in _secret(request, release) if m["kind"] in kinds]
+    settings = Operation("apply", "apply its settings", {"manifests": found})
+    phases = (_phase(request, "Prepare the cluster", settings), _phase(request, "Migrate", request.migrate))
+    return Plan("migrate", request.values.env.name, request.stack, release.id, request.facts.live(), (), phases)
+
+
 def _plan(
     verb: str, request: Request, release: Release, changes: Sequence[Change], phases: Sequence[Phase], first: bool
 ) -> Plan:

@@ -61,23 +61,27 @@ def rollback(env: str, stack: str | None, to: str | None, *, plan_only: bool, ye
 
 def migrate(
     env: str,
-    stack: str | None,  # noqa: ARG001 - none is asked
-    version: str | None,  # noqa: ARG001
+    stack: str | None,
+    version: str | None,
     *,
-    contract: bool,  # noqa: ARG001
-    plan_only: bool,  # noqa: ARG001
-    yes: bool,  # noqa: ARG001
+    contract: bool,
+    plan_only: bool,
+    yes: bool,  # noqa: ARG001 - no engine is needed here
 ) -> Outcome:
-    """Refuse: on a cluster migrations run in a deploy only, so far."""
-    todo = f"inv deploy --env {env} runs those that expand"
-    raise _not_here("migrate", env, "does not work on a cluster by itself yet", todo)
+    """Run the waiting migrations of a version that expand, without deploying it."""
+    if contract:
+        todo = "keep what they would take away for now: releases go on with it"
+        raise _not_here("migrate --contract", env, "does not work on a cluster yet", todo)
+    place = workplace.find(env, stack)
+    if not place.stack.migrate:
+        raise BadInput(f"stack {place.stack.name} has no migrations", where=f"compose/{place.stack.name}/compose.yaml")
+    return deploying.migrate(place, Version(version), plan_only=plan_only)
 
 
 def migrate_status(env: str, stack: str | None) -> dict[str, Any]:  # noqa: ARG001 - none is asked
     """Refuse: not built yet."""
-    raise _not_here(
-        "migrate.status", env, "does not work on a cluster yet", "ask the database: its table slipway_migrations tells"
-    )
+    todo = "ask the database: its table slipway_migrations tells"
+    raise _not_here("migrate.status", env, "does not work on a cluster yet", todo)
 
 
 def build(env: str, stack: str | None, version: str | None, *, yes: bool) -> Iterator[str]:
