@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from invoke import Context, Exit
 
+from slipway import target
 from slipway.errors import BadInput, SlipwayError
 from slipway.image import source
 from slipway.plan.outcome import Outcome
@@ -85,7 +87,7 @@ def test_what_is_taken_from_there(repo: Path, monkeypatch: pytest.MonkeyPatch) -
         asked.append((*words[:3], options["images"]))
         return Outcome("deploy", "production", "probe", "v1.0-x", None, True, "http://x", steps=[("Switch", 1.0)])
 
-    monkeypatch.setattr(verbs, "deploy", deploy)
+    monkeypatch.setattr(target, "of", lambda _: SimpleNamespace(deploy=deploy))
     release.deploy(Context(), env="production", from_="staging")
     release.deploy(Context(), env="production", version="v1.0", images=f"api={DIGEST}")
     assert asked == [("production", None, "v1.0", {"api": DIGEST})] * 2
