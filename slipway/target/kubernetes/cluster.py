@@ -112,7 +112,9 @@ class Cluster:
                 probe.connect(self._socket)
                 return
             if self._process.poll() is not None:
-                said = self._process.stderr.read() if self._process.stderr else ""
+                assert self._process.stdin and self._process.stderr  # noqa: S101 - pipes
+                self._process.stdin.close()  # what waits for its end has standard error open as well
+                said = self._process.stderr.read()
                 raise self._no_cluster(said)
             time.sleep(0.01)
         raise SlipwayError("kubectl proxy did not start", where=self.settings.context)

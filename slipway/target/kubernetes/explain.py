@@ -27,12 +27,14 @@ class Trouble:
         final: it will not get better by waiting.
         container: whose last lines tell more ("" for none).
         previous: they are those of its run before.
+        homeless: no node takes it, which a cluster may mend by itself.
     """
 
     words: str
     final: bool = False
     container: str = ""
     previous: bool = False
+    homeless: bool = False
 
 
 def trouble(pod: Object, events: Sequence[Object] = ()) -> Trouble | None:
@@ -49,7 +51,7 @@ def trouble(pod: Object, events: Sequence[Object] = ()) -> Trouble | None:
             return found
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Trouble(f"no node takes it: {condition.get('message', condition.get('reason', ''))}")
+            return Trouble(f"no node takes it: {condition.get('message', condition.get('reason', ''))}", homeless=True)
     if status.get("phase") == "Failed":
         return Trouble(f"it failed: {status.get('reason', '')} {status.get('message', '')}".strip(), final=True)
     for event in reversed(events):

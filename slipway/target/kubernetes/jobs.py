@@ -10,13 +10,14 @@ from typing import Any
 from slipway.errors import SlipwayError
 from slipway.target.kubernetes import explain
 from slipway.target.kubernetes.cluster import Cluster
-from slipway.target.kubernetes.kinds import KINDS, POD
+from slipway.target.kubernetes.kinds import EVENT, KINDS, POD
 from slipway.target.kubernetes.manifests import MANAGED, RELEASE, ROLE, SERVICE, STACK, Manifest
 
 _LOOK_EVERY = 0.3
 LONGEST = 6 * 3600
 """Seconds that a job may take."""
 _STARTS_WITHIN = 600.0
+_MADE_WITHIN, _NO_NODE_WITHIN = 3.0, 60.0
 
 
 def job(
@@ -86,8 +87,9 @@ def run(
             if status.get("succeeded"):
                 return cluster.logs(namespace, pods[-1]["metadata"]["name"], lines=100_000) if pods else ""
             if status.get("failed"):
-                said = cluster.logs(namespace, pods[-1]["metadata"]["name"], lines=25) if pods else ""
-                raise SlipwayError(what, where=f"job {name}", seen=said or _conditions(status))
+                raise SlipwayError(what, where=f"job {name}", seen=_end(cluster, pods) or _conditions(status))
+            if not pods and time.monotonic() - began > _MADE_WITHIN:
+                _refuse_unmade(cluster, namespace, name)
             for pod in pods:
                 _look(cluster, pod, progress, time.monotonic() - began, name)
             time.sleep(_LOOK_EVERY)
@@ -95,14 +97,32 @@ def run(
         cluster.delete(path)
 
 
+def _refuse_unmade(cluster: Cluster, namespace: str, name: str) -> None:
+    """Raise SlipwayError where a Job's pod can't be made: a quota, Pod Security, an admission webhook."""
+    events = cluster.get(EVENT.path(namespace), fieldSelector=f"involvedObject.name={name}")["items"]
+    for event in events:
+        if event.get("reason") == "FailedCreate":
+            raise SlipwayError("a job's pod can't be made", where=f"job {name}", seen=str(event.get("message", "")))
+
+
 def _look(cluster: Cluster, pod: Manifest, progress: Callable[[str], None], age: float, name: str) -> None:
     found = explain.trouble(pod)
-    if found and not found.container and (found.final or age > _STARTS_WITHIN):
+    late = age > (_NO_NODE_WITHIN if found and found.homeless else _STARTS_WITHIN)
+    if found and not found.container and (found.final or late):
         raise SlipwayError("a job's pod does not start", where=f"job {name}", seen=found.words)
     if pod.get("status", {}).get("phase") == "Running":
         said = cluster.logs(pod["metadata"]["namespace"], pod["metadata"]["name"], lines=1)
         if said:
             progress(said[:200])
+
+
+def _end(cluster: Cluster, pods: Sequence[Manifest]) -> str:
+    """Return how a Job's pod ended, and its last words."""
+    if not pods:
+        return ""
+    found = explain.trouble(pods[-1])
+    said = cluster.logs(pods[-1]["metadata"]["namespace"], pods[-1]["metadata"]["name"], lines=25)
+    return "\n".join(part for part in (found.words if found else "", said) if part)
 
 
 def _conditions(status: Mapping[str, Any]) -> str:

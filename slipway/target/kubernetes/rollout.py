@@ -105,7 +105,7 @@ class Watch:
                 since = time.monotonic() - self._since.setdefault(f"{name} started", time.monotonic())
                 late = since > within + 2
             else:
-                late = age > (_NO_NODE_WITHIN if found and "no node takes it" in found.words else PULL_WITHIN)
+                late = age > (_NO_NODE_WITHIN if found and found.homeless else PULL_WITHIN)
             if late:
                 told = explain.trouble(pod, self.events(name)) or Trouble("it does not get ready")
                 raise self._failure(

@@ -119,7 +119,7 @@ def refusal(manifest: Manifest, error: ApiError) -> SlipwayError:
             "remove the object by hand where that does no harm, then deploy again; or give the changed one another name"
         )
         return BadInput(f"{name} can't be changed that way", where=name, seen=error.seen, todo=todo)
-    if error.code in (400, 403, 404, 422):
+    if error.code in (400, 403, 404, 422) or "typed patch object" in error.seen:
         return BadInput(f"the cluster does not take {name}", where=name, seen=error.seen, todo="correct the manifest")
     return error
 
