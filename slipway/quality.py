@@ -23,7 +23,7 @@ _PLACE = re.compile(r"\s*(?:-->\s+)?(?P<file>[\w./-]+):(?P<line>\d+)(?::\d+)*:?\
 
 
 def test(*, fast: bool, only: str, yes: bool) -> int:
-    """Run pytest on the unit tests, and unless `fast` on manifests and on hosts in labs of its own. Return pytest's exit code.
+    """Run pytest: unit tests; unless `fast` manifests, hosts in labs, a cluster if one is given. Return its exit code.
 
     Args:
         fast: only what needs no container engine.
@@ -36,7 +36,7 @@ def test(*, fast: bool, only: str, yes: bool) -> int:
         from slipway.lab import engine
 
         engine.ensure(yes)
-        folders += ["tests/manifests", "tests/lab"]
+        folders += ["tests/manifests", "tests/lab", "tests/kube"]
     processes = ["-n", "auto", "--maxprocesses", str(_PROCESSES)]  # tests/conftest.py says what stays together
     argv = [sys.executable, "-m", "pytest", *folders, *processes, *(["-k", only] if only else [])]
     # pytest writes to the terminal itself: its closing line is the last one.
