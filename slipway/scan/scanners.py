@@ -19,6 +19,8 @@ from slipway.scan.finding import Finding, Level, Report
 _VENV = Path(sys.executable).parent
 _GUESSES = ("Secret Keyword",)
 """What detect-secrets takes for a secret by the name that it is given to: tests and pages have many such names."""
+_NAMED = r"^\s*(secretName|-? ?secretRef): "
+"""Lines of manifests that name a Secret, which holds what the vault has."""
 _LOCKED = re.compile(r"(^|/)requirements[\w-]*\.(lock|txt)$")
 """Lists of hashes."""
 _VAULT = "$ANSIBLE_VAULT;"
@@ -45,7 +47,7 @@ def secrets(root: Path) -> Report:
     if not names:
         return Report()
     # Its own list of files would leave out those that git does not know yet.
-    argv: list[str | Path] = [_VENV / "detect-secrets", "scan", "--no-verify", *names]
+    argv: list[str | Path] = [_VENV / "detect-secrets", "scan", "--no-verify", "--exclude-lines", _NAMED, *names]
     done = run(argv, cwd=root, env={"PYTHONDONTWRITEBYTECODE": ""})
     findings = []
     for name, items in json.loads(done.out)["results"].items():

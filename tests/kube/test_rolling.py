@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
+import time
 
 import pytest
 
@@ -71,6 +73,20 @@ def test_logs_of_all_pods_in_order(site: OnKube) -> None:
     } == {"store"}
 
 
+def test_logs_are_followed_through_a_change_of_pods(site: OnKube) -> None:
+    running = site.start("logs", "--follow", "--service", "store", "--tail", "1", "--format", "json")
+    time.sleep(4)
+    site.kubectl("delete", "pod", "store-0", "--wait=true")
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not site.status()["healthy"]:
+        time.sleep(1)
+    time.sleep(4)
+    running.process.send_signal(signal.SIGINT)
+    lines = [json.loads(line) for line in running.result().ok().out.splitlines()]
+    assert len(lines) == len({(line["time"], line["text"]) for line in lines}), "no line comes twice"
+    assert any("Ready to accept connections" in line["text"] for line in lines[1:]), "the new pod's lines came"
+
+
 def test_secrets_are_in_no_object_that_is_not_one(site: OnKube) -> None:
     secrets = site.get("secrets", "--selector", "slipway.stack=probe")["items"]
     values = {v for s in secrets for v in s["data"].values()}
@@ -100,7 +116,7 @@ def test_a_setting_makes_another_release_and_old_settings_go(site: OnKube) -> No
     assert site.get("configmap", name)["data"]["GREETING"] == "good morning"
 
 
-@pytest.mark.parametrize("verb", ["provision", "migrate", "backup", "restore", "backup.drill", "logs.rotate"])
+@pytest.mark.parametrize("verb", ["provision", "migrate.status", "backup", "restore", "backup.drill", "logs.rotate"])
 def test_what_has_no_meaning_says_so(site: OnKube, verb: str) -> None:
     said = site.inv(verb, *(["--yes"] if verb == "restore" else [])).exits(2).err
     assert "cluster" in said

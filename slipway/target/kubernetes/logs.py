@@ -59,9 +59,10 @@ class PodLogs:
 
     def coming(self) -> Iterator[PodLine]:
         """Yield what there is, and then what comes, for ever; of pods that are made meanwhile as well."""
-        last: dict[str, str] = {}
+        newest = ""
+        there = {pod["metadata"]["name"] for pod in self._pods()}
         for line in self.past():
-            last[line.source["container"]] = line.time
+            newest = line.time
             yield line
         arrivals: Queue[PodLine] = Queue()
         followed: set[str] = set()
@@ -73,7 +74,7 @@ class PodLogs:
                 for pod in self._pods():
                     if pod["metadata"]["name"] not in followed and _talks(pod):
                         followed.add(pod["metadata"]["name"])
-                        after = last.get(pod["metadata"]["name"], "")
+                        after = newest if pod["metadata"]["name"] in there else ""
                         threading.Thread(target=self._follow, args=(pod, after, arrivals), daemon=True).start()
             try:
                 line = arrivals.get(timeout=0.1)

@@ -17,7 +17,7 @@ from slipway.target.release import content_digest, keyed_digest
 
 Manifest = dict[str, Any]
 
-SECRETS = "secrets"
+MOUNTED = "secrets"
 """What manifests call the Secret with the stack's secrets; the cluster has one for each set of values."""
 PULL = "registry"
 """The Secret with the registry's credentials."""
@@ -281,10 +281,10 @@ def with_secrets(manifests: Sequence[Manifest], values: Values, role: str) -> li
     found = copy.deepcopy(list(manifests))
     roles = {"accessory"} if role == "accessory" else {"app", "job"}
     used = {n: values.secrets[n] for s in values.stack.services if s.role in roles for n in s.secrets}
-    name = f"{SECRETS}-{role}-{keyed_digest({}, used)[:10]}"
+    name = f"{MOUNTED}-{role}-{keyed_digest({}, used)[:10]}"
     for manifest in found:
         for volume in manifest.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", []):
-            if volume.get("secret", {}).get("secretName") == SECRETS:
+            if volume.get("secret", {}).get("secretName") == MOUNTED:
                 volume["secret"]["secretName"] = name
     space = next((m["metadata"]["namespace"] for m in found), "")
     labels = {MANAGED: "slipway", STACK: values.stack.name, ROLE: role}

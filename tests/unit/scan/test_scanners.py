@@ -32,12 +32,14 @@ def test_secrets_by_line_and_without_their_value(checkout: Path) -> None:
     write(checkout, "tests/test_login.py", "password = 'hunter2-horse'\n")
     write(checkout, "tests/key", f"\n{KEY}")
     (checkout / "new.py").write_text("password = 'hunter2-horse'\n")  # git does not know it yet
+    # A manifest that names a Secret holds none.
+    write(checkout, "k8s/shop/base/web.yaml", "secret:\n  secretName: shop-values\npassword: 'hunter2-horse'\n")
     write(checkout, "envs/staging.vault.yml", "fineasy: {}\n")
     write(checkout, "envs/production.vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n3030\n")
     found = scanners.secrets(checkout).findings
     assert {(f.file, f.line, f.rule, f.level) for f in found} == {
         ("envs/local.yml", 3, "secret-keyword", "error"), ("tests/key", 2, "private-key", "error"),
-        ("new.py", 1, "secret-keyword", "error"),
+        ("new.py", 1, "secret-keyword", "error"), ("k8s/shop/base/web.yaml", 3, "secret-keyword", "error"),
         ("envs/staging.vault.yml", 1, "plain-vault", "error"),
     }  # fmt: skip
     assert "hunter2" not in repr(found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 import yaml
 
+from slipway.plan.operation import Operation
 from slipway.settings import load
 from slipway.settings.model import Environment, Kubernetes, StackEntry
 from slipway.target.kubernetes import manifests, planner, records
@@ -155,6 +157,17 @@ def test_a_scaled_deployment_begins_with_as_many_pods_as_it_has(documents: list[
     plan = planner.plan_deploy(case.request(facts, new), new)
     (rolled,) = [o for p in plan.phases for ops in p.hosts.values() for o in ops if o.kind == "rollout"]
     assert rolled.params["least"] == {"api": 5}
+
+
+def test_migrations_ahead_of_a_deploy_touch_nothing_that_serves(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    request = dataclasses.replace(case.request(case.facts(old), new), migrate=Operation("migrate", "run them"))
+    plan = planner.plan_migrate(request, new)
+    assert [p.title for p in plan.phases] == ["Prepare the cluster", "Migrate"]
+    applied = {m["kind"] for m in plan.phases[0].hosts["here"][0].params["manifests"]}
+    assert applied == {"ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy"}
+    assert not plan.undo
 
 
 def test_no_plan_shows_a_secret(documents: list[Object]) -> None:
