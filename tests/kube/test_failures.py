@@ -128,6 +128,7 @@ def test_a_quota_that_is_used_up(site: OnKube) -> None:
         found = site.inv("deploy", "--build", "--version", "quota").exits(1)
     finally:
         site.kubectl("delete", "resourcequota", "small")
+        time.sleep(5)  # the API server remembers it for a while
     assert "exceeded quota: small" in found.err
 
 

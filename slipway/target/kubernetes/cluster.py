@@ -77,18 +77,22 @@ class Cluster:
             SlipwayError: the API server can't be reached.
         """
         try:
-            kubectl.version()
-            argv = [kubectl.program(), *kubectl.flags(self.settings), "proxy", "--unix-socket", self._socket]
-            self._process = subprocess.Popen(
-                ["sh", "-c", _ENDS_WITH_US, str(self._folder), *argv],
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
+            self.start()
             self._wait()
             self.get("/version")
         except BaseException:
             self.close()
             raise
         return self
+
+    def start(self) -> None:
+        """Start the proxy and do not wait for it: there is other work meanwhile. Raises SlipwayError where there is no kubectl."""
+        if self._process is None:
+            argv = [kubectl.program(), *kubectl.flags(self.settings), "proxy", "--unix-socket", self._socket]
+            self._process = subprocess.Popen(
+                ["sh", "-c", _ENDS_WITH_US, str(self._folder), *argv],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -115,6 +119,7 @@ class Cluster:
                 assert self._process.stdin and self._process.stderr  # noqa: S101 - pipes
                 self._process.stdin.close()  # what waits for its end has standard error open as well
                 said = self._process.stderr.read()
+                kubectl.refuse_old()
                 raise self._no_cluster(said)
             time.sleep(0.01)
         raise SlipwayError("kubectl proxy did not start", where=self.settings.context)

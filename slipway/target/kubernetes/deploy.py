@@ -222,9 +222,11 @@ def carry_out(run: Run, request: Request, release: Release, plan: Plan) -> Outco
     verifier = verify.Verifier("rollback" if plan.verb == "rollback" else "deploy")  # its imports are made meanwhile
     try:
         facts = verify.facts_of(place, release.id, release.meta)
-        results = execute(
-            plan, {place.context: session}, run.fence, lambda _: verifier.finish(facts), session.receiving
-        )
+
+        def prove(_: str) -> None:
+            verifier.finish({**facts, "pods": verify.pods_of(session.facts(), release.id, release.meta)})
+
+        results = execute(plan, {place.context: session}, run.fence, prove, session.receiving)
         ran = results.get("Migrate", {}).get(place.context, [{}])[0]
         if "known" in ran and place.stack.migrate:
             image = release.images[place.stack.migrate.service]

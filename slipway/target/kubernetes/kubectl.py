@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import shutil
@@ -32,15 +31,13 @@ def program() -> str:
     return found
 
 
-@functools.cache
-def version() -> tuple[int, int]:
-    """Return kubectl's own version, such as (1, 32). Raise SlipwayError where it is missing or too old."""
+def refuse_old() -> None:
+    """Raise SlipwayError where kubectl is too old: asked where it failed, since a start costs a tenth of a second."""
     done = run([program(), "version", "--client", "--output", "json"])
     told = json.loads(done.out)["clientVersion"]
     found = (int(told["major"]), int(re.sub(r"\D.*", "", told["minor"])))
     if found < OLDEST:
         raise SlipwayError(f"kubectl {told['gitVersion']} is too old", todo="install kubectl 1.27 or later")
-    return found
 
 
 def flags(settings: Kubernetes) -> list[str]:
@@ -63,6 +60,7 @@ def render(stack: str, env: str, *, at: Path | None = None) -> list[Manifest]:
     folder = checks.overlay(at or load.root(), stack, env)
     done = run([program(), "kustomize", folder], check=False)
     if done.code != 0:
+        refuse_old()
         where = f"k8s/{stack}/overlays/{env}"
         seen = done.err.strip().replace(str(at or load.root()) + "/", "").removeprefix("error: ")
         raise BadInput("the overlay does not render", where=where, seen=seen, todo=f"kubectl kustomize {where}")

@@ -130,7 +130,8 @@ def verify(env: str, stack: str | None, step: str | None) -> None:
         live = facts.live()
         if live is None:
             raise BadInput("nothing is deployed, so there is nothing to verify", todo=f"inv deploy --env {env}")
-        verifier.finish(suites.facts_of(place, live, facts.releases[live]))
+        meta = facts.releases[live]
+        verifier.finish({**suites.facts_of(place, live, meta), "pods": suites.pods_of(facts, live, meta)})
     finally:
         verifier.close()
 

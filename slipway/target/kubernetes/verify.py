@@ -16,6 +16,7 @@ from slipway import report
 from slipway.errors import SlipwayError
 from slipway.settings.load import root
 from slipway.target.kubernetes import kubectl
+from slipway.target.kubernetes.facts import Facts, ready
 from slipway.target.kubernetes.workplace import Place
 
 _TESTS = Path(__file__).resolve().parents[3] / "tests" / "verify" / "kubernetes"
@@ -83,8 +84,14 @@ class Verifier:
         part.replace(self._folder / "facts.json")
 
 
+def pods_of(facts: Facts, release: str, meta: Mapping[str, Any]) -> dict[str, str]:
+    """Return a pod of each service that the suite looks into."""
+    found = {name: [p for p in facts.pods_of(name, release) if ready(p)] for name in meta["services"]}
+    return {name: str(pods[0]["metadata"]["name"]) for name, pods in found.items() if pods}
+
+
 def facts_of(place: Place, release: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the suite compares the cluster with."""
+    """Return what the suite compares the cluster with, but for `pods`: see `pods_of`."""
     cluster = kubectl.cluster_of(place.env)
     services = {
         name: {

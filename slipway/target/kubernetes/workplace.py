@@ -32,6 +32,7 @@ class Place:
     overlay: Overlay
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     registry_password: str | None = field(default=None, repr=False)
+    cluster: Cluster | None = field(default=None, repr=False, compare=False)
 
     @property
     def namespace(self) -> str:
@@ -70,12 +71,18 @@ def find(env: str, stack: str | None, *, with_secrets: bool = True) -> Place:
             f"jobs of a stack do not run on a cluster yet: {', '.join(jobs)}", where=f"compose/{one.name}/compose.yaml",
             todo="run them by hand for now, or keep the environment on hosts",
         )  # fmt: skip
-    overlay = manifests.read(kubectl.render(one.name, found.name), one, found.name)
-    if not with_secrets:
-        return Place(found, entry, one, overlay)
-    values = {name: secret.reveal() for name, secret in secrets.read(found, one).items()}
-    password = secrets.registry_password(found)
-    return Place(found, entry, one, overlay, values, password.reveal() if password else None)
+    cluster = Cluster(kubectl.cluster_of(found))
+    try:
+        cluster.start()  # it is there by the time that the manifests are
+        with ThreadPoolExecutor(1) as pool:
+            rendered = pool.submit(kubectl.render, one.name, found.name)
+            values = {n: s.reveal() for n, s in secrets.read(found, one).items()} if with_secrets else {}
+            password = secrets.registry_password(found) if with_secrets else None
+            overlay = manifests.read(rendered.result(), one, found.name)
+    except BaseException:
+        cluster.close()
+        raise
+    return Place(found, entry, one, overlay, values, password.reveal() if password else None, cluster)
 
 
 @dataclass
@@ -103,7 +110,7 @@ class Run:
 @contextlib.contextmanager
 def connected(place: Place) -> Iterator[ClusterSession]:
     """Connect to the cluster. Raises as `Cluster.__enter__`."""
-    with Cluster(kubectl.cluster_of(place.env)) as cluster:
+    with place.cluster or Cluster(kubectl.cluster_of(place.env)) as cluster:
         yield ClusterSession(cluster, place.namespace, place.stack.name)
 
 

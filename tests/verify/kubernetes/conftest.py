@@ -13,7 +13,8 @@ import json
 import os
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -101,9 +102,16 @@ class Api:
 
 
 @pytest.fixture(scope="session")
-def api(facts: dict[str, Any]) -> Api:
+def _asked(facts: dict[str, Any]) -> Iterator[tuple[Future[Api], ThreadPoolExecutor]]:
+    """Ask the API server while pods are looked into."""
+    with ThreadPoolExecutor(4) as pool:
+        yield pool.submit(Api, facts), pool
+
+
+@pytest.fixture(scope="session")
+def api(_asked: tuple[Future[Api], ThreadPoolExecutor], inside: object) -> Api:
     """The API server."""
-    return Api(facts)
+    return _asked[0].result()
 
 
 _LOOK = """\
@@ -115,18 +123,16 @@ for name in "$@"; do echo "secret/$name=$(stat -L -c %a "/run/secrets/$name" 2>&
 
 
 @pytest.fixture(scope="session")
-def inside(facts: dict[str, Any], api: Api) -> dict[str, dict[str, str]]:
+def inside(facts: dict[str, Any], _asked: tuple[Future[Api], ThreadPoolExecutor]) -> dict[str, dict[str, str]]:
     """What one pod of each service looks like from inside, asked side by side: `uid`, `writable`, `token`, `secret/NAME`."""
 
     def look(service: str) -> dict[str, str]:
-        pods = [p for p in api.of("Pod", slipway_service=service) if p["status"]["phase"] == "Running"]
-        if not pods:
+        if service not in facts["pods"]:
             return {}
         query = {"container": service, "namespace": facts["namespace"], **facts["cluster"]}
-        host = testinfra.get_host(f"kubectl://{pods[0]['metadata']['name']}?{urlencode(query)}")
+        host = testinfra.get_host(f"kubectl://{facts['pods'][service]}?{urlencode(query)}")
         words = ("%s " * len(facts["services"][service]["secrets"])).strip()
         told = host.check_output(f"sh -c %s look {words}", _LOOK, *facts["services"][service]["secrets"])
         return dict(line.partition("=")[::2] for line in told.splitlines())
 
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(facts["services"], pool.map(look, facts["services"]), strict=True))
+    return dict(zip(facts["services"], _asked[1].map(look, facts["services"]), strict=True))
