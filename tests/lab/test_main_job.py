@@ -31,7 +31,7 @@ PAYMENT = {
     "new_payee": False,
     "account_age_days": 900,
 }
-LOAD = "keep-alive=8x0.005 new=20"
+LOAD = "keep-alive=8x0.05 new=20"
 
 
 def forms() -> list[str]:

@@ -52,7 +52,7 @@ class Site:
         """Ask the front door of a host once; `name` is the Host header."""
         return get(self.url(host), path, host=name)
 
-    def visitor(self, path: str = "/", host: str = "app1", pause: float = 0.02) -> Visitor:
+    def visitor(self, path: str = "/", host: str = "app1", pause: float = 0.05) -> Visitor:
         """Return a visitor who comes again and again."""
         return Visitor(self.url(host), path, pause)
 

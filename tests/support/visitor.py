@@ -47,7 +47,7 @@ class Visitor:
 
     url: str
     path: str = "/"
-    pause: float = 0.02
+    pause: float = 0.05
     count: int = 0
     failures: list[str] = field(default_factory=list)
     releases: dict[str, float] = field(default_factory=dict)
