@@ -44,6 +44,27 @@ def test_migrations_were_run_and_noted(fineasy: OnKube) -> None:
     assert rows[-1].endswith("|t"), "with the last one the database's shape is noted"
 
 
+def test_what_waits_is_told(fineasy: OnKube) -> None:
+    found = fineasy.inv("migrate.status", "--format", "json").ok().json()
+    assert {m["state"] for m in found["migrations"]} == {"applied"}
+    assert found["revision"] == "0003"
+    file = "compose/fineasy/api/migrations/versions/0004_more.py"
+    text = fineasy.checkout.read("compose/fineasy/api/migrations/versions/0003_demo_business.py")
+    more = text.replace('revision = "0003"', 'revision = "0004"').replace(
+        'down_revision = "0002"', 'down_revision = "0003"'
+    )
+    path = fineasy.checkout.write(file, more)
+    try:
+        waits = [
+            m["id"]
+            for m in fineasy.inv("migrate.status", "--format", "json").ok().json()["migrations"]
+            if m["state"] == "waits"
+        ]
+    finally:
+        path.unlink()
+    assert waits == ["0004"]
+
+
 def test_a_second_deploy_finds_nothing_to_migrate(fineasy: OnKube) -> None:
     fineasy.inv("deploy", "--build", "--version", "two", timeout=400).ok()
     assert fineasy.live() == "two"

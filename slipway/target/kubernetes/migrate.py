@@ -18,6 +18,7 @@ from slipway.target.kubernetes.facts import Facts, ready
 from slipway.target.kubernetes.kinds import POD
 from slipway.target.kubernetes.manifests import ROLE, SERVICE, Manifest
 from slipway.target.kubernetes.planner import Release
+from slipway.target.kubernetes.session import ClusterSession
 from slipway.target.kubernetes.workplace import Place
 
 Result = dict[str, Any]
@@ -62,7 +63,7 @@ def _noted(facts: Facts, image: str) -> list[schema.Migration] | None:
     return found
 
 
-def run(session: Any, progress: Progress, **params: Any) -> Result:
+def run(session: ClusterSession, progress: Progress, **params: Any) -> Result:
     """Run what waits. See `operation` for the parameters.
 
     Raises:
@@ -123,7 +124,7 @@ def _due(tool: str, known: Sequence[schema.Migration], state: Mapping[str, Any],
 class Database:
     """The Postgres that an accessory of the stack is, asked by the psql of its own pod: no password leaves it."""
 
-    def __init__(self, session: Any, service: str) -> None:
+    def __init__(self, session: ClusterSession, service: str) -> None:
         self.session, self.service = session, service
         pods = session.cluster.items(POD, session.namespace, **{SERVICE: service, ROLE: "accessory"})
         self.pod = next((p["metadata"]["name"] for p in pods if ready(p)), "")
@@ -197,7 +198,11 @@ def _patiently(once: Callable[[], None], how: Mapping[str, Any], progress: Progr
 
 
 def _alembic(
-    session: Any, progress: Progress, deployment: Manifest, due: Sequence[schema.Migration], how: Mapping[str, Any]
+    session: ClusterSession,
+    progress: Progress,
+    deployment: Manifest,
+    due: Sequence[schema.Migration],
+    how: Mapping[str, Any],
 ) -> None:
     names = ", ".join(m["file"].rpartition("/")[2] for m in due)
     progress(names)
@@ -206,7 +211,9 @@ def _alembic(
     jobs.run(session.cluster, made, progress, session.check, f"a migration failed ({names})")
 
 
-def _of_image(session: Any, progress: Progress, deployment: Manifest, how: Mapping[str, Any]) -> list[schema.Migration]:
+def _of_image(
+    session: ClusterSession, progress: Progress, deployment: Manifest, how: Mapping[str, Any]
+) -> list[schema.Migration]:
     """Return the migrations that an image has: its folder, printed by a Job."""
     progress("reading the image's migrations")
     made = jobs.job(deployment, "slipway-migrations", ["sh", "-c", _LIST, how["folder"]], instead=True)
@@ -219,7 +226,40 @@ def _of_image(session: Any, progress: Progress, deployment: Manifest, how: Mappi
     return known
 
 
-def _own_tool(session: Any, progress: Progress, deployment: Manifest, params: Mapping[str, Any]) -> Result:
+def status(place: Place, session: ClusterSession) -> dict[str, Any]:
+    """Return what the database has had and which of this tree's migrations wait; the same document as of hosts."""
+    settings = migrations.required(place.stack)
+    tree, live, why = migrations.read(place.stack), session.facts().live(), ""
+    try:
+        state = Database(session, str(settings.database)).state()
+    except SlipwayError as error:
+        state, why = {"rows": [], "alembic": None}, f"{error.what} {error.seen}".strip()
+    applied = schema.had(settings.kind, tree, state)
+    rows = {row["id"]: row for row in state["rows"]}
+    mine = {m["id"] for m in tree}
+    listed = [_one(m, m["id"] in applied, rows.get(m["id"]), settings.kind) for m in tree]
+    listed += [
+        {**_told(row), "id": i, "file": None, "kind": row["kind"], "state": "not in this tree"}
+        for i, row in rows.items() if i not in mine
+    ]  # fmt: skip
+    return {
+        "env": place.env.name, "stack": place.stack.name, "kind": settings.kind, "live": live, "revision": state["alembic"],
+        "database": why or "answers", "migrations": listed,
+        "well": not why and not any(m["state"] == "edited" for m in listed),
+    }  # fmt: skip
+
+
+def _one(migration: schema.Migration, applied: bool, row: Mapping[str, Any] | None, tool: str) -> dict[str, Any]:
+    edited = tool == "sql" and row is not None and row["checksum"] != migration["checksum"]
+    state = "edited" if edited else "applied" if applied else "waits"
+    return {**_told(row), "id": migration["id"], "file": migration["file"], "kind": migration["kind"], "state": state}
+
+
+def _told(row: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"at": row["at"] if row else None, "release": row["release"] if row else None, "needed_by": []}
+
+
+def _own_tool(session: ClusterSession, progress: Progress, deployment: Manifest, params: Mapping[str, Any]) -> Result:
     """Run the stack's own command, where its `pending` prints something."""
     waits = ["?"]
     if params["pending"]:

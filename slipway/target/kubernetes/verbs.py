@@ -17,6 +17,7 @@ from slipway.settings import load, secrets
 from slipway.target.kubernetes import deploy as deploying
 from slipway.target.kubernetes import diff, lease, look, records, workplace
 from slipway.target.kubernetes import manifests as making
+from slipway.target.kubernetes import migrate as migrating
 from slipway.target.kubernetes import verify as suites
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.session import now
@@ -78,10 +79,11 @@ def migrate(
     return deploying.migrate(place, Version(version), plan_only=plan_only)
 
 
-def migrate_status(env: str, stack: str | None) -> dict[str, Any]:  # noqa: ARG001 - none is asked
-    """Refuse: not built yet."""
-    todo = "ask the database: its table slipway_migrations tells"
-    raise _not_here("migrate.status", env, "does not work on a cluster yet", todo)
+def migrate_status(env: str, stack: str | None) -> dict[str, Any]:
+    """Return what the database has had and what waits (see `slipway.target.kubernetes.migrate.status`)."""
+    place = workplace.find(env, stack, with_secrets=False)
+    with workplace.connected(place) as session:
+        return migrating.status(place, session)
 
 
 def build(env: str, stack: str | None, version: str | None, *, yes: bool) -> Iterator[str]:
