@@ -7,12 +7,17 @@ from invoke import Collection, Context
 from slipway.tasks import agreed, environment, out, task
 
 
-@task("env", "yes")
-def up(c: Context, env: str = "", yes: bool = False) -> None:
+@task("env", "yes", cluster="start a cluster with kind instead, and print its context")
+def up(c: Context, env: str = "", cluster: bool = False, yes: bool = False) -> None:
     """Start a lab's hosts, bare as if they were rented, and its registry.
 
     Prints for each host how to log in. `inv deploy` starts the lab by itself.
     """
+    if cluster:
+        from slipway.lab import kind
+
+        out(f"context: {kind.up()}")
+        return
     from slipway.target.compose import workplace
 
     place = workplace.find(environment(c, env), None, yes=agreed(yes))
@@ -22,9 +27,14 @@ def up(c: Context, env: str = "", yes: bool = False) -> None:
         out(f"{host.name}  ssh -i {key} -o UserKnownHostsFile={known} {host.admin}@{host.address}")
 
 
-@task("env", data="remove its backups, too")
-def down(c: Context, env: str = "", data: bool = False) -> None:
+@task("env", data="remove its backups, too", cluster="remove kind's cluster instead")
+def down(c: Context, env: str = "", data: bool = False, cluster: bool = False) -> None:
     """Remove a lab: its hosts, their data, its registry. Its backups stay, for the next lab of that name."""
+    if cluster:
+        from slipway.lab import kind
+
+        out("the cluster is gone" if kind.down() else "there is no cluster of kind's")
+        return
     from slipway.lab import lab
 
     name = environment(c, env)
