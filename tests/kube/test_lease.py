@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -55,6 +56,23 @@ def test_a_killed_deployer(site: OnKube, after: float) -> None:
     assert site.status()["healthy"]
     assert {o for o in site.objects() if "release-" not in o} == whole
     assert not site.get("jobs")["items"]
+
+
+def test_a_deployer_that_slept_changes_nothing_any_more(site: OnKube) -> None:
+    site.inv("deploy", "--version", "one").ok()
+    site.version("slow", "slow", after=3)
+    site.inv("push", "--version", "slow").ok()
+    sleeper = site.start("deploy", "--version", "slow")
+    wait_for(site)
+    sleeper.process.send_signal(signal.SIGSTOP)
+    site.version("five")
+    site.inv("deploy", "--build", "--version", "five").ok()  # it waits until the lease has lapsed
+    sleeper.process.send_signal(signal.SIGCONT)
+    told = sleeper.result()
+    assert told.code in (1, 5), told.text
+    assert "lost its lease" in told.err
+    assert site.live() == "five"
+    assert site.status()["healthy"]
 
 
 def test_ctrl_c_before_the_switch(site: OnKube) -> None:

@@ -94,13 +94,19 @@ def applied(cluster: Cluster, manifest: Manifest, *, dry: bool = False) -> dict[
     try:
         return cluster.apply(manifest, dry=dry)
     except ApiError as error:
+        if error.code == 409 and {c.get("field") for c in _causes(error)} == {".spec.replicas"}:
+            return cluster.apply(manifest, dry=dry, force=True)  # a scaler had decided that, and is no more
         raise refusal(manifest, error) from error
+
+
+def _causes(error: ApiError) -> list[dict[str, Any]]:
+    return list((error.status.get("details") or {}).get("causes") or [])
 
 
 def refusal(manifest: Manifest, error: ApiError) -> SlipwayError:
     """Return what the API server has against a manifest, as people understand it."""
     name = f"{manifest['kind'].lower()} {manifest['metadata']['name']}"
-    causes = (error.status.get("details") or {}).get("causes") or []
+    causes = _causes(error)
     if error.code == 409 and causes:
         seen = "; ".join(f"{c.get('field', '?')}: {c.get('message', '')}" for c in causes)
         force = f"kubectl apply --server-side --field-manager={MANAGER} --force-conflicts"

@@ -132,7 +132,8 @@ def begun(place: Place, verb: str, *, rights: bool = True) -> Iterator[Run]:
                 f"the namespace {place.namespace} is being removed", where=place.context,
                 todo="wait until it is gone (kubectl get namespace), then deploy again",
             )  # fmt: skip
-        if space is None or verb == "deploy":
+        labels = place.overlay.namespace["metadata"].get("labels", {})
+        if space is None or not labels.items() <= space["metadata"].get("labels", {}).items():
             report.current().touched = True
             cluster.apply(place.overlay.namespace)
         holder = {"by": by(), "command": command(), "machine": os.uname().nodename}
