@@ -22,6 +22,8 @@ from slipway.target.kubernetes.rollout import Watch
 Progress = Callable[[str], None]
 Result = dict[str, Any]
 _SWITCH_WITHIN = 30.0
+STARTER = "slipway-start"
+"""The field manager of the number of pods that a scaled Deployment begins with."""
 
 
 @dataclass
@@ -94,9 +96,17 @@ def applied(cluster: Cluster, manifest: Manifest, *, dry: bool = False) -> dict[
     try:
         return cluster.apply(manifest, dry=dry)
     except ApiError as error:
-        if error.code == 409 and {c.get("field") for c in _causes(error)} == {".spec.replicas"}:
+        if error.code == 409 and _causes(error) and all(map(_of_scaler, _causes(error))):
             return cluster.apply(manifest, dry=dry, force=True)  # a scaler had decided that, and is no more
         raise refusal(manifest, error) from error
+
+
+def _of_scaler(cause: Mapping[str, Any]) -> bool:
+    """Tell whether a conflict is about how many pods there are, with what scales them, or our own beginning of it."""
+    words = str(cause.get("message", ""))
+    return cause.get("field") == ".spec.replicas" and any(
+        f'"{m}"' in words for m in ("kube-controller-manager", STARTER)
+    )
 
 
 def _causes(error: ApiError) -> list[dict[str, Any]]:
@@ -159,7 +169,7 @@ def _scale(session: ClusterSession, name: str, least: int) -> None:
     if now < least:
         session.cluster.request(
             "PATCH", f"{path}/scale", {"spec": {"replicas": least}}, what=f"scale of deployment {name}",
-            kind="application/merge-patch+json", fieldManager="slipway-start",
+            kind="application/merge-patch+json", fieldManager=STARTER,
         )  # fmt: skip
 
 
