@@ -20,6 +20,7 @@ Progress = Callable[[str], None]
 _LOOK_EVERY = 0.25
 PULL_WITHIN = 600.0
 """Seconds for what comes before a container starts: a node, a volume, its image."""
+_MADE_WITHIN = 30.0
 _NO_NODE_WITHIN = 60.0
 """Seconds for which a pod that no node takes is waited for: so long does a cluster take to see that it needs one more."""
 
@@ -68,6 +69,7 @@ class Watch:
             for name in left:
                 service, within = wanted[name]
                 mine = [p for p in pods if p["metadata"].get("labels", {}).get(SERVICE) == service]
+                self._refuse_none(mine, name)
                 self._judge(mine, within)
             self.progress(", ".join(_words(found[n], wanted[n][0], pods) for n in left))
             time.sleep(_LOOK_EVERY)
@@ -84,9 +86,17 @@ class Watch:
             for one in left:
                 name = one["metadata"]["name"]
                 mine = [p for p in pods if p["metadata"].get("labels", {}).get(SERVICE) == name]
-                self._judge([p for p in mine if "deletionTimestamp" not in p["metadata"]], 120.0)
+                self._refuse_none(mine, name)
+                self._judge(mine, 120.0)
             self.progress("waiting for " + ", ".join(s["metadata"]["name"] for s in left))
             time.sleep(_LOOK_EVERY)
+
+    def _refuse_none(self, pods: Sequence[Object], name: str) -> None:
+        """Raise SlipwayError where nobody makes pods: the cluster's controllers are away, or refuse."""
+        age = time.monotonic() - self._since.setdefault(f"pods of {name}", time.monotonic())
+        if not pods and age > _MADE_WITHIN:
+            seen = "; ".join(str(e.get("message", "")) for e in self.events(name)[-3:])
+            raise SlipwayError(f"no pod of {name} is made", where=name, seen=seen or f"nothing, after {age:.0f} s")
 
     def _pods(self, labels: Mapping[str, str]) -> list[Object]:
         found = self.cluster.items(POD, self.namespace, **dict(labels))
