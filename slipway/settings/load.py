@@ -40,6 +40,16 @@ def environment(name: str, *, at: FilePath | None = None) -> Environment:
     return env
 
 
+def target(name: str, *, at: FilePath | None = None) -> str:
+    """Return where an environment's releases run, by its file alone: whatever else is wrong there is for `load` to tell.
+
+    Raises:
+        BadInput: there is no such environment.
+    """
+    file = _environment_file(name, (at or root()).resolve(), Problems())
+    return "kubernetes" if file.data.get("target") == "kubernetes" else "compose"
+
+
 def stack(env: Environment, name: str | None = None, *, at: FilePath | None = None) -> Stack:
     """Return the stack `name` of `env` (None: the first), with the environment's settings put in.
 

@@ -63,7 +63,7 @@ def of(env: str) -> Target:
     """Return the target that an environment names.
 
     Raises:
-        BadInput: there is no such environment, or its file is wrong.
+        BadInput: there is no such environment.
     """
     if on_cluster(env):
         from slipway.target.kubernetes import verbs as cluster
@@ -76,4 +76,4 @@ def of(env: str) -> Target:
 
 def on_cluster(env: str) -> bool:
     """Tell whether an environment is on a cluster. Raises as `of`."""
-    return load.environment(env).target == "kubernetes"
+    return load.target(env) == "kubernetes"
