@@ -158,14 +158,20 @@ def kill(site: Site, running: Running, how: str) -> None:
     running.result()
 
 
-def while_runs(site: Site, name: str, command: str = "echo $c") -> str:
-    """Run a shell command on the host while a container of that name runs, its id in `$c`; return its output ("": none ran).
+def meet(site: Site, name: str, verb: list[str], command: str = "echo $c") -> Running:
+    """Start a verb and run a shell command on the host while a container of that name runs, its id in `$c`.
 
-    The host itself looks, since there may be one for a moment only. A command that fails is tried on the next one.
+    The host itself looks: such a container is there for a moment only. Where it was gone before the command had done its work, the
+    verb is started again.
     """
     look = f"c=$(docker ps --quiet --filter name={name} | head -n 1)"
-    script = f'for i in $(seq 1500); do {look}; [ -n "$c" ] && {command} && exit; sleep 0.02; done; exit 1'
-    return site.on("sh", "-c", script, check=False)
+    script = f'until {look}; [ -n "$c" ] && {command}; do sleep 0.02; done'
+    for _ in range(6):
+        running = site.start(*verb)
+        if site.on("timeout", "30", "sh", "-c", script, check=False):
+            return running
+        running.result()
+    raise AssertionError(f"no container {name} was met")
 
 
 def back_up_database(site: Site) -> str:
