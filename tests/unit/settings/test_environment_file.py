@@ -122,6 +122,16 @@ def test_a_cluster(checkout: Checkout) -> None:
     assert (env.kubernetes.context, env.kubernetes.kubeconfig, env.kubernetes.strategy) == ("a", None, "rolling")
 
 
+def test_the_target_is_told_of_a_file_that_is_wrong_otherwise(checkout: Checkout) -> None:
+    """So that whoever reads it whole tells all that is wrong, the stack's file included."""
+    checkout.env("local", LOCAL + "no_such_key: 1\n")
+    assert load.target("local", at=checkout.root) == "compose"
+    checkout.env("local", CLUSTER + "no_such_key: 1\n")
+    assert load.target("local", at=checkout.root) == "kubernetes"
+    with pytest.raises(BadInput, match="there is no environment"):
+        load.target("nowhere", at=checkout.root)
+
+
 def test_a_cluster_needs_an_overlay_for_the_environment(checkout: Checkout) -> None:
     checkout.overlay("staging")
     words = "4: stacks[0].name: there is no k8s/hello/overlays/local/kustomization.yaml; overlays: staging"
