@@ -60,21 +60,22 @@ class PodLogs:
     def coming(self) -> Iterator[PodLine]:
         """Yield what there is, and then what comes, for ever; of pods that are made meanwhile as well."""
         newest = ""
-        there = {pod["metadata"]["name"] for pod in self._pods()}
+        there = set(map(_run_of, self._pods()))
         for line in self.past():
             newest = line.time
             yield line
         arrivals: Queue[PodLine] = Queue()
-        followed: set[str] = set()
+        followed: set[tuple[str, int]] = set()
         waiting: list[tuple[str, float, PodLine]] = []
         looked = 0.0
         while True:
             if time.monotonic() - looked > _LIST_EVERY:
                 looked = time.monotonic()
                 for pod in self._pods():
-                    if pod["metadata"]["name"] not in followed and _talks(pod):
-                        followed.add(pod["metadata"]["name"])
-                        after = newest if pod["metadata"]["name"] in there else ""
+                    run = _run_of(pod)
+                    if run not in followed and _talks(pod):
+                        followed.add(run)
+                        after = newest if run in there else ""
                         threading.Thread(target=self._follow, args=(pod, after, arrivals), daemon=True).start()
             try:
                 line = arrivals.get(timeout=0.1)
@@ -128,6 +129,12 @@ class PodLogs:
     def _follow(self, pod: Object, after: str, arrivals: Queue[PodLine]) -> None:
         for line in self._lines(pod, follow=True, after=after):
             arrivals.put(line)
+
+
+def _run_of(pod: Object) -> tuple[str, int]:
+    """Return which run of which pod this is: what is followed ends with its container."""
+    restarts = sum(c.get("restartCount", 0) for c in pod.get("status", {}).get("containerStatuses", []))
+    return str(pod["metadata"]["uid"]), restarts
 
 
 def _talks(pod: Object) -> bool:
