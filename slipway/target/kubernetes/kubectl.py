@@ -19,6 +19,9 @@ from slipway.settings.model import Environment, Kubernetes
 OLDEST = (1, 27)
 """The first version whose server-side apply, `auth can-i` and kustomize do all that is asked of them here."""
 
+SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
+"""Over WebSockets `kubectl exec` (1.32) may lose what comes early: "Unknown stream id 1, discarding message"."""
+
 Manifest = dict[str, Any]
 
 
@@ -48,7 +51,7 @@ def flags(settings: Kubernetes) -> list[str]:
 
 def call(settings: Kubernetes, argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60.0) -> Completed:
     """Run kubectl on the environment's cluster, and return what it left, whatever its exit code."""
-    return run([program(), *flags(settings), *argv], stdin=stdin, timeout=timeout, check=False)
+    return run([program(), *flags(settings), *argv], env=SPDY, stdin=stdin, timeout=timeout, check=False)
 
 
 def render(stack: str, env: str, *, at: Path | None = None) -> list[Manifest]:

@@ -132,7 +132,10 @@ def inside(facts: dict[str, Any], _asked: tuple[Future[Api], ThreadPoolExecutor]
         query = {"container": service, "namespace": facts["namespace"], **facts["cluster"]}
         host = testinfra.get_host(f"kubectl://{facts['pods'][service]}?{urlencode(query)}")
         words = ("%s " * len(facts["services"][service]["secrets"])).strip()
-        told = host.check_output(f"sh -c %s look {words}", _LOOK, *facts["services"][service]["secrets"])
-        return dict(line.partition("=")[::2] for line in told.splitlines())
+        for _ in range(3):  # a way into a pod may break
+            told = host.run(f"sh -c %s look {words}", _LOOK, *facts["services"][service]["secrets"])
+            if told.rc == 0 and told.stdout.startswith("uid="):
+                return dict(line.partition("=")[::2] for line in told.stdout.splitlines())
+        return {"error": f"kubectl exec: exit code {told.rc}, {told.stderr.strip()[-300:]}"}
 
     return dict(zip(facts["services"], _asked[1].map(look, facts["services"]), strict=True))

@@ -48,6 +48,7 @@ def test_requests_go_to_the_release_alone(api: Any, facts: dict[str, Any], route
 
 def test_it_runs_as_nobody_in_particular(inside: dict[str, dict[str, str]], service: str) -> None:
     assert inside[service], f"no pod of {service} runs"
+    assert "error" not in inside[service], inside[service]["error"]
     assert inside[service]["uid"] != "0", f"{service} runs as root"
 
 
