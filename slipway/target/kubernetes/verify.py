@@ -38,7 +38,8 @@ class Verifier:
             _TESTS / "deploy",
         ]
         env = {
-            **os.environ, **kubectl.SPDY, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTHONDONTWRITEBYTECODE": "",
+            **os.environ, **kubectl.SPDY,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTHONDONTWRITEBYTECODE": "",
             "SLIPWAY_VERIFY_FACTS": str(self._folder / "facts.json"), "SLIPWAY_VERIFY_PARENT": str(os.getpid()),
             "SLIPWAY_VERIFY_RESULTS": str(self._folder / "results.json"),
         }  # fmt: skip
