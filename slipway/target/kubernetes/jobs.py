@@ -77,7 +77,7 @@ def run(
     cluster.delete(path, propagation="Foreground")
     while cluster.find(path) is not None:  # of a run before, that was killed
         time.sleep(_LOOK_EVERY)
-    cluster.apply(manifest, force=True)
+    uid = str(cluster.apply(manifest, force=True)["metadata"]["uid"])
     began = time.monotonic()
     try:
         while True:
@@ -89,7 +89,7 @@ def run(
             if status.get("failed"):
                 raise SlipwayError(what, where=f"job {name}", seen=_end(cluster, pods) or _conditions(status))
             if not pods and time.monotonic() - began > _MADE_WITHIN:
-                _refuse_unmade(cluster, namespace, name)
+                _refuse_unmade(cluster, namespace, name, uid)
             for pod in pods:
                 _look(cluster, pod, progress, time.monotonic() - began, name)
             time.sleep(_LOOK_EVERY)
@@ -97,9 +97,10 @@ def run(
         cluster.delete(path)
 
 
-def _refuse_unmade(cluster: Cluster, namespace: str, name: str) -> None:
+def _refuse_unmade(cluster: Cluster, namespace: str, name: str, uid: str) -> None:
     """Raise SlipwayError where a Job's pod can't be made: a quota, Pod Security, an admission webhook."""
-    events = cluster.get(EVENT.path(namespace), fieldSelector=f"involvedObject.name={name}")["items"]
+    # Its uid: Jobs of that name were there before, and their events are.
+    events = cluster.get(EVENT.path(namespace), fieldSelector=f"involvedObject.uid={uid}")["items"]
     for event in events:
         if event.get("reason") == "FailedCreate":
             raise SlipwayError("a job's pod can't be made", where=f"job {name}", seen=str(event.get("message", "")))
