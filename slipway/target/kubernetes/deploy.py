@@ -137,7 +137,8 @@ def unchanged(facts: Facts, release: Release, plan: Plan) -> bool:
     """Tell whether the live release is this one already, verified and whole, and nothing in the cluster differs from it."""
     known = facts.releases.get(release.id, {})
     same = all(c.what == "accessories" for c in plan.changes)
-    ended = (facts.state.get("run") or {}).get("outcome", "done") == "done"
+    run = facts.state.get("run")
+    ended = run is None or run.get("outcome") == "done"  # one that was killed has none
     return bool(plan.before == release.id and known.get("verified") and same and ended and facts.is_whole(release.id))
 
 
@@ -208,6 +209,14 @@ def recorded(facts: Facts, place: Place, to: str | None) -> Release:
         what = f"release {wanted} " + ("was never verified" if meta else "is not kept")
         todo = f"name one of them, or inv deploy --env {env} --version NAME"
         raise BadInput(what, where=f"{place.stack.name} in {env}", seen=f"kept and verified: {known}", todo=todo)
+    gone = sorted(
+        making.mounted_keys(found) - {n for s in place.stack.services if s.role != "accessory" for n in s.secrets}
+    )
+    if gone:
+        raise BadInput(
+            f"release {wanted} mounts secrets that the stack has no more", where=f"{place.stack.name} in {env}",
+            seen=", ".join(gone), todo="put them back into the stack file and the vault, or name a later release",
+        )  # fmt: skip
     return Release(wanted, str(meta["version"]), meta["images"], found, meta)
 
 

@@ -130,6 +130,17 @@ class Facts:
         verified = [m for m in self.releases.values() if m.get("verified") and m["id"] in there]
         return str(max(verified, key=lambda m: m["activated_run"])["id"]) if verified else None
 
+    @property
+    def first(self) -> bool:
+        """Whether nothing was ever live here; in an outage it was."""
+        return self.live() is None and not any(m.get("verified") for m in self.releases.values())
+
+    def least(self, deployment: Object) -> int | None:
+        """Return how many pods what scales a Deployment keeps at least; None where nothing scales it."""
+        name = deployment["metadata"]["name"]
+        scalers = (s["spec"] for s in self.objects.get("HorizontalPodAutoscaler", ()))
+        return next((int(s.get("minReplicas", 1)) for s in scalers if s["scaleTargetRef"]["name"] == name), None)
+
     def is_whole(self, release: str) -> bool:
         """Tell whether a release gets every request of every routed service, and all its pods are ready."""
         meta = self.releases.get(release)
@@ -137,7 +148,10 @@ class Facts:
             return False
         for name, service in meta["services"].items():
             found = self.deployments(name, release)
-            if len(found) != 1 or not complete(found[0]):
+            if len(found) != 1:
+                return False
+            least = self.least(found[0])
+            if not (complete(found[0]) if least is None else enough(found[0], least)):
                 return False
             if service["routed"] and self.shares().get(name, {}).get(release) != 100.0:
                 return False
@@ -162,6 +176,14 @@ def complete(deployment: Object) -> bool:
         and status.get("updatedReplicas", 0) == wanted
         and status.get("replicas", 0) == wanted
         and status.get("availableReplicas", 0) == wanted
+    )
+
+
+def enough(deployment: Object, least: int) -> bool:
+    """Tell whether a Deployment that is scaled has enough pods, all of them new: more may be on their way."""
+    status = deployment.get("status", {})
+    return bool(
+        status.get("updatedReplicas", 0) == status.get("replicas", 0) and status.get("availableReplicas", 0) >= least
     )
 
 

@@ -270,18 +270,35 @@ def _of_release(manifest: Manifest, release: str, version: str) -> None:
         container["env"] = [*own, *({"name": k, "value": v} for k, v in ours.items())]
 
 
-def with_secrets(manifests: Sequence[Manifest], values: Values, role: str) -> list[Manifest]:
+def secret_name(role: str, digest: str = "") -> str:
+    """Return the name of the Secret of a role with these values; without a digest, how all such names begin."""
+    return f"{MOUNTED}-{role}-{digest}"
+
+
+def mounted_keys(manifests: Sequence[Manifest]) -> set[str]:
+    """Return the secrets that pods name as those they mount."""
+    return {
+        item["key"]
+        for m in manifests
+        for v in m.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", [])
+        if v.get("secret", {}).get("secretName") == MOUNTED
+        for item in v["secret"].get("items", [])
+    }
+
+
+def with_secrets(manifests: Sequence[Manifest], values: Values, role: str, there: str | None = None) -> list[Manifest]:
     """Return manifests with the Secrets that their pods read, named by what they hold.
 
     Args:
         manifests: which read the Secret `secrets`.
         values: with the secrets' values.
         role: `app` or `accessory`: a deploy changes no accessory, so they have a Secret of their own.
+        there: the Secret that they read, which is there; None: it is made of the values.
     """
     found = copy.deepcopy(list(manifests))
     roles = {"accessory"} if role == "accessory" else {"app", "job"}
     used = {n: values.secrets[n] for s in values.stack.services if s.role in roles for n in s.secrets}
-    name = f"{MOUNTED}-{role}-{keyed_digest({}, used)[:10]}"
+    name = there or secret_name(role, keyed_digest({}, used)[:10])
     for manifest in found:
         for volume in manifest.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", []):
             if volume.get("secret", {}).get("secretName") == MOUNTED:
@@ -290,7 +307,7 @@ def with_secrets(manifests: Sequence[Manifest], values: Values, role: str) -> li
     labels = {MANAGED: "slipway", STACK: values.stack.name, ROLE: role}
     metadata = {"name": name, "namespace": space, "labels": labels}
     made: list[Manifest] = []
-    if used:
+    if used and not there:
         data = {k: base64.b64encode(v.encode()).decode() for k, v in used.items()}
         made.append({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data})
     if values.registry_password:

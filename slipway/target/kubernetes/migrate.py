@@ -42,7 +42,7 @@ def operation(place: Place, release: Release, facts: Facts) -> Operation | None:
     if stack.migrate.kind == "command":
         params |= {"pending": list(stack.migrate.pending), "command": list(stack.migrate.command)}
         return Operation("migrate", "run waiting migrations", params)
-    first = facts.live() is None
+    first = facts.first
     known = _known(stack, release) or _noted(facts, release.images[stack.migrate.service])
     params |= {"how": migrations.how(stack), "which": "all" if first else schema.EXPAND, "known": known}
     return Operation("migrate", "run waiting migrations" + ("" if first else " that expand"), params)

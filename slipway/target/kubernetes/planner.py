@@ -13,6 +13,10 @@ from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.manifests import RELEASE, SERVICE, Manifest, Overlay, Values
 
 START, GATE, SWITCH, WORKERS = "Roll out", "Start and wait for health", "Switch", "Replace workers"
+SERVICES = "Change Services"
+_KEPT = ("verified", "activated_run", "activated_at")
+_FELT_AT_ONCE = ("NetworkPolicy", "Service", "PodDisruptionBudget", "Ingress")
+"""Kinds that pods which serve meet as soon as they are applied."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,6 @@ class Request:
         settle: seconds to watch.
         migrate: what runs the migrations; None where there are none.
         keep: releases that stay recorded.
-        keep_warm: blue-green: the predecessor goes on running.
     """
 
     cluster: str
@@ -73,7 +76,7 @@ def plan_deploy(request: Request, release: Release, changes: Sequence[Change] = 
         release: which.
         changes: what differs, as the API server itself tells it.
     """
-    first = request.facts.live() is None
+    first = request.facts.first
     prepare = [Operation("apply", "apply what belongs to no release's pods", {"manifests": _base(request, release)})]
     if request.overlay and request.facts.state.get("accessories") is None and request.overlay.accessories:
         made = making.accessory_manifests(request.overlay, request.values)
@@ -82,7 +85,7 @@ def plan_deploy(request: Request, release: Release, changes: Sequence[Change] = 
             ", ".join(m["metadata"]["name"] for m in made if m["kind"] == "StatefulSet") or "what they are reached by"
         )
         prepare.append(Operation("accessories", f"start {names}", {"manifests": made, "digest": digest}))
-    prepare.append(_record(release))
+    prepare.append(_record(request, release))
     phases = [_phase(request, "Prepare the cluster", *prepare)]
     if request.migrate:
         phases.append(_phase(request, "Migrate", request.migrate))
@@ -101,11 +104,14 @@ def plan_rollback(request: Request, release: Release, changes: Sequence[Change] 
 def plan_migrate(request: Request, release: Release) -> Plan:
     """Return the plan that runs a version's migrations and deploys nothing.
 
-    Its settings and secrets are there first; nothing that serves is touched.
+    Its settings and secrets are there first, and what a job needs besides where there is none yet; nothing that serves is touched.
     """
     assert request.migrate  # noqa: S101 - the caller looked
-    kinds = ("ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy")
-    found = [m for m in _secret(request, release) if m["kind"] in kinds]
+    found = [
+        m for m in _secret(request, release)
+        if m["kind"] in ("ConfigMap", "Secret")
+        or (m["kind"] in ("ServiceAccount", "NetworkPolicy") and not request.facts.named(m["kind"], m["metadata"]["name"]))
+    ]  # fmt: skip
     settings = Operation("apply", "apply its settings", {"manifests": found})
     phases = (_phase(request, "Prepare the cluster", settings), _phase(request, "Migrate", request.migrate))
     return Plan("migrate", request.values.env.name, request.stack, release.id, request.facts.live(), (), phases)
@@ -120,7 +126,15 @@ def _plan(
     if recorded is not None and before != release.id:
         meta = request.facts.releases[str(before)]
         old = Release(str(before), str(meta["version"]), meta["images"], recorded, meta)
+        at_once = [
+            Operation(
+                "apply", "put back what belongs to no release's pods", {"manifests": _base(request, old, back=True)}
+            )
+        ]
+        if new := _only(release, old, _FELT_AT_ONCE):
+            at_once.append(_remove(new))
         way_back = (
+            _phase(request, "Put back what was", *at_once),
             *_replace(request, old, back=True),
             _phase(request, "Remove what failed", _remove(_only(release, old))),
         )
@@ -138,23 +152,41 @@ def _phase(request: Request, title: str, *operations: Operation, switched: bool 
     return Phase(title, {request.cluster: tuple(operations)}, switched=switched)
 
 
-def _secret(request: Request, release: Release) -> list[Manifest]:
-    return making.with_secrets(release.manifests, request.values, "app")
+def _secret(request: Request, release: Release, *, back: bool = False) -> list[Manifest]:
+    """Return a release's manifests with its Secrets; on the way back with that which its pods read now, whatever the vault says."""
+    mounted = (
+        sorted(n for n in _mounted(request, release.id) if n.startswith(making.secret_name("app"))) if back else []
+    )
+    return making.with_secrets(release.manifests, request.values, "app", mounted[0] if mounted else None)
 
 
-def _base(request: Request, release: Release) -> list[Manifest]:
-    """Return what can be there before the release's pods are: all but those, and but Services that choose among releases."""
-    there = {s["metadata"]["name"] for s in request.facts.objects.get("Service", ())}
-    found = []
-    for manifest in _secret(request, release):
-        if manifest["kind"] in ("Deployment", "HorizontalPodAutoscaler"):
-            continue
-        if _chooses(manifest) and manifest["metadata"]["name"] in there:
-            continue
-        if manifest["kind"] == "Service" and not _chooses(manifest) and _chosen_now(request, manifest):
-            continue  # from blue-green to rolling: it lets go of the old release once the new pods are there
-        found.append(manifest)
-    return found
+def _mounted(request: Request, release: str) -> set[str]:
+    """Return the Secrets that a release's pods read, as its Deployments say."""
+    return {
+        v["secret"]["secretName"]
+        for d in request.facts.deployments(release=release)
+        for v in d["spec"]["template"]["spec"].get("volumes", [])
+        if "secret" in v
+    }
+
+
+def _base(request: Request, release: Release, *, back: bool = False) -> list[Manifest]:
+    """Return what can be there before the release's pods are: all but those, and but Services that wait for them."""
+    return [
+        m for m in _secret(request, release, back=back)
+        if m["kind"] not in ("Deployment", "HorizontalPodAutoscaler") and not (_owner(m) and _turns(request, m))
+    ]  # fmt: skip
+
+
+def _turns(request: Request, manifest: Manifest) -> bool:
+    """Tell whether a manifest is a Service that is there and would be another one: that waits for the release's pods."""
+    name = manifest["metadata"]["name"]
+    if manifest["kind"] != "Service" or not request.facts.named("Service", name):
+        return False
+    live = request.facts.live()
+    recorded = (records.manifests_of(request.facts, live) if live else None) or []
+    before = next((m for m in recorded if m["kind"] == "Service" and m["metadata"]["name"] == name), None)
+    return _chooses(manifest) or _chosen_now(request, manifest) or (before is not None and before != manifest)
 
 
 def _chooses(manifest: Manifest) -> bool:
@@ -167,14 +199,17 @@ def _chosen_now(request: Request, manifest: Manifest) -> bool:
     return bool(found and RELEASE in found["spec"].get("selector", {}))
 
 
-def _record(release: Release) -> Operation:
-    params = {"meta": dict(release.meta), "manifests": list(release.manifests)}
+def _record(request: Request, release: Release) -> Operation:
+    """Return the operation that notes a release; one that was verified before stays so, also if it fails now."""
+    known = request.facts.releases.get(release.id, {})
+    kept = {k: known[k] for k in _KEPT if k in known} if known.get("verified") else {}
+    params = {"meta": {**release.meta, **kept}, "manifests": list(release.manifests)}
     return Operation("record", f"note release {release.id}", params)
 
 
 def _replace(request: Request, release: Release, *, back: bool = False) -> list[Phase]:
     """Return the phases that replace pods, by the stack's own phases, less critical services first."""
-    manifests = _secret(request, release)
+    manifests = _secret(request, release, back=back)
     services = release.meta["services"]
     within = {name: float(s["start_within"]) for name, s in services.items()}
     numbers = sorted({s["phase"] for s in services.values()})
@@ -183,33 +218,30 @@ def _replace(request: Request, release: Release, *, back: bool = False) -> list[
     for number in numbers:
         mine = {name for name, s in services.items() if s["phase"] == number}
         own = [m for m in manifests if _owner(m) in mine and m["kind"] in ("Deployment", "HorizontalPodAutoscaler")]
-        doors = [
-            m
-            for m in manifests
-            if _owner(m) in mine and m["kind"] == "Service" and (_chooses(m) or _chosen_now(request, m))
-        ]
-        beside = [m for m in own if any(_owner(d) == _owner(m) and _chooses(d) for d in doors)]
+        doors = [m for m in manifests if _owner(m) in mine and (_chooses(m) or _turns(request, m))]
+        chosen = [d for d in doors if _chooses(d)]
+        beside = [m for m in own if any(_owner(d) == _owner(m) for d in chosen)]
         rest = [m for m in own if m not in beside]
         words = f" (phase {number})" if many else ""
         if beside:
             phases.append(_phase(request, f"{GATE}{words}", _rollout(request, beside, release, within), switched=back))
-        if (rest and not (beside or doors)) or (rest and not beside):
+        if rest and not beside:
             phases.append(_phase(request, f"{START}{words}", _rollout(request, rest, release, within), switched=True))
-        if doors:
-            names = ", ".join(d["metadata"]["name"] for d in doors)
-            kind = "switch" if beside else "apply"
-            params: dict[str, Any] = {"manifests": doors, **({"release": release.id} if beside else {})}
+        if chosen:
             phases.append(
-                _phase(
-                    request,
-                    f"{SWITCH}{words}",
-                    Operation(kind, f"send requests for {names} to it", params),
-                    switched=True,
-                )
+                _phase(request, f"{SWITCH}{words}", _send("switch", chosen, release=release.id), switched=True)
             )
         if rest and beside:
             phases.append(_phase(request, f"{WORKERS}{words}", _rollout(request, rest, release, within), switched=True))
+        if len(doors) > len(chosen):
+            others = _send("apply", [d for d in doors if d not in chosen])
+            phases.append(_phase(request, f"{SERVICES}{words}", others, switched=True))
     return phases
+
+
+def _send(kind: str, doors: Sequence[Manifest], **params: Any) -> Operation:
+    names = ", ".join(d["metadata"]["name"] for d in doors)
+    return Operation(kind, f"send requests for {names} to it", {"manifests": list(doors), **params})
 
 
 def _owner(manifest: Manifest) -> str | None:
@@ -255,17 +287,7 @@ def kept(request: Request, release: Release, warm: str | None) -> list[list[str]
     old = (records.manifests_of(request.facts, warm) or []) if warm else []
     objects |= {(m["kind"], m["metadata"]["name"]) for m in _beside_only(old)}
     named = {s["metadata"]["name"] for s in request.facts.objects.get("Secret", ())}
-    used = (
-        {
-            v["secret"]["secretName"]
-            for d in request.facts.deployments(release=warm)
-            for v in d["spec"]["template"]["spec"].get("volumes", [])
-            if "secret" in v
-        }
-        if warm
-        else set()
-    )
-    objects |= {("Secret", name) for name in used & named}
+    objects |= {("Secret", name) for name in (_mounted(request, warm) if warm else set()) & named}
     return sorted([kind, name] for kind, name in objects)
 
 
@@ -283,9 +305,10 @@ def _for_itself(manifest: Manifest) -> bool:
     return RELEASE in manifest["spec"]["selector"]["matchLabels"]
 
 
-def _only(release: Release, old: Release | None) -> list[list[str]]:
-    """Return the Deployments and what scales them that one release has and another one has not."""
-    kinds = ("Deployment", "HorizontalPodAutoscaler")
+def _only(
+    release: Release, old: Release | None, kinds: Sequence[str] = ("Deployment", "HorizontalPodAutoscaler")
+) -> list[list[str]]:
+    """Return what one release has and another one has not, of some kinds: Deployments and what scales them."""
     theirs = {(m["kind"], m["metadata"]["name"]) for m in (old.manifests if old else ())}
     mine = [(m["kind"], m["metadata"]["name"]) for m in release.manifests if m["kind"] in kinds]
     return [[kind, name] for kind, name in mine if (kind, name) not in theirs]

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from slipway.errors import BadInput
 from slipway.plan.operation import Operation
 from slipway.settings import load
 from slipway.settings.model import Environment, Kubernetes, StackEntry
-from slipway.target.kubernetes import manifests, planner, records
+from slipway.target.kubernetes import deploy, manifests, planner, records
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.planner import Release, Request
+from slipway.target.kubernetes.workplace import Place
 
 BASE = load.root() / "k8s/fineasy/base"
 Object = dict[str, Any]
@@ -166,8 +168,140 @@ def test_migrations_ahead_of_a_deploy_touch_nothing_that_serves(documents: list[
     plan = planner.plan_migrate(request, new)
     assert [p.title for p in plan.phases] == ["Prepare the cluster", "Migrate"]
     applied = {m["kind"] for m in plan.phases[0].hosts["here"][0].params["manifests"]}
-    assert applied == {"ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy"}
+    assert applied == {"ConfigMap", "Secret"}, "accounts and policies are there, and pods that serve live under them"
     assert not plan.undo
+    before_all = dataclasses.replace(case.request(Facts(), new), migrate=Operation("migrate", "run them"))
+    applied = {m["kind"] for m in planner.plan_migrate(before_all, new).phases[0].hosts["here"][0].params["manifests"]}
+    assert applied == {"ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy"}
+
+
+def operations(phases: tuple[Any, ...], kind: str) -> list[Operation]:
+    return [o for p in phases for ops in p.hosts.values() for o in ops if o.kind == kind]
+
+
+def test_the_way_back_begins_with_what_pods_meet_at_once(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    (policy,) = [m for m in old.manifests if m["kind"] == "NetworkPolicy" and m["metadata"]["name"] == "api"]
+    (changed,) = [m for m in new.manifests if m["kind"] == "NetworkPolicy" and m["metadata"]["name"] == "api"]
+    changed["spec"] = {"podSelector": {}}
+    stranger = {**changed, "metadata": {**changed["metadata"], "name": "closed"}}
+    new = dataclasses.replace(new, manifests=[*new.manifests, stranger])
+    plan = planner.plan_deploy(case.request(case.facts(old), new), new)
+    for way in (plan.undo, plan.revert):
+        (phase, *_) = way
+        first, second = phase.hosts["here"]
+        assert policy in first.params["manifests"]
+        assert second.params["objects"] == [["NetworkPolicy", "closed"]]
+
+
+def test_a_service_that_changes_waits_for_the_pods(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    service = next(m for m in new.manifests if m["kind"] == "Service" and m["metadata"]["name"] == "api")
+    service["spec"]["ports"][0]["targetPort"] = "other"
+    plan = planner.plan_deploy(case.request(case.facts(old), new), new)
+    assert [p.title for p in plan.phases][:3] == ["Prepare the cluster", "Roll out", "Change Services"]
+    assert service not in plan.phases[0].hosts["here"][0].params["manifests"]
+    assert plan.phases[2].hosts["here"][0].params["manifests"] == [service]
+    (back,) = [
+        m
+        for m in plan.revert[0].hosts["here"][0].params["manifests"]
+        if m["metadata"]["name"] == "api" and m["kind"] == "Service"
+    ]
+    assert back["spec"]["ports"][0]["targetPort"] == "http"
+
+
+def test_the_way_back_reads_the_secrets_that_the_release_ran_with(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    facts = case.facts(
+        dataclasses.replace(old, manifests=manifests.with_secrets(old.manifests, case.values({}), "app"))
+    )
+    facts.objects["ConfigMap"][0] |= records.release_record("fineasy", "space", old.meta, old.manifests)  # type: ignore[operator]
+    ran = next(s["metadata"]["name"] for s in facts.objects["Secret"])
+    request = case.request(facts, new)
+    today = {**request.values.secrets, "redis_password": "another since"}
+    request = dataclasses.replace(request, values=dataclasses.replace(request.values, secrets=today))
+    plan = planner.plan_deploy(request, new)
+
+    def read(phases: tuple[Any, ...]) -> set[str]:
+        made = [m for o in operations(phases, "rollout") for m in o.params["manifests"] if m["kind"] == "Deployment"]
+        volumes = [v for m in made for v in m["spec"]["template"]["spec"]["volumes"]]
+        return {v["secret"]["secretName"] for v in volumes if "secret" in v}
+
+    assert read(plan.undo) == {ran}
+    assert read(plan.phases) != {ran}
+    assert "Secret" not in {m["kind"] for m in operations(plan.undo, "apply")[0].params["manifests"]}
+
+
+def test_an_outage_is_no_first_deploy(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    there = case.facts(old)
+    record = [o for o in there.objects["ConfigMap"] if "slipway.record" in o["metadata"]["labels"]]
+    out = Facts(there.namespace, {"ConfigMap": record})
+    assert out.live() is None
+    assert not out.first
+    assert not planner.plan_deploy(case.request(out, new), new).undo, "nothing is removed that may serve again"
+    assert Facts().first
+
+
+def test_a_redeploy_does_not_take_a_releases_proof_away(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, live = case.release("v1-aaaaaa", run=1), case.release("v2-bbbbbb", run=2)
+    again = dataclasses.replace(old, meta={**old.meta, "verified": False, "activated_run": 7})
+    (noted,) = operations(planner.plan_deploy(case.request(case.facts(live, old), again), again).phases, "record")
+    assert (noted.params["meta"]["verified"], noted.params["meta"]["activated_run"]) == (True, 1)
+    fresh = dataclasses.replace(case.release("v3-cccccc"), meta={**again.meta, "id": "v3-cccccc"})
+    (noted,) = operations(planner.plan_deploy(case.request(case.facts(live, old), fresh), fresh).phases, "record")
+    assert not noted.params["meta"]["verified"]
+
+
+def test_a_release_that_is_scaled_up_is_whole(documents: list[Object]) -> None:
+    case = Case(documents)
+    facts = case.facts(case.release("v1-aaaaaa"))
+    for one in facts.objects["Deployment"]:
+        one["status"] = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+        one["spec"]["replicas"] = 2
+    api = facts.named("Deployment", "api")
+    assert api
+    assert facts.is_whole("v1-aaaaaa")
+    api["spec"]["replicas"], api["status"]["replicas"], api["status"]["updatedReplicas"] = 4, 4, 4
+    assert facts.is_whole("v1-aaaaaa"), "two more are on their way"
+    api["status"]["availableReplicas"] = 1
+    assert not facts.is_whole("v1-aaaaaa"), "fewer than the least"
+
+
+def test_a_run_that_was_killed_is_not_done(documents: list[Object]) -> None:
+    case = Case(documents)
+    release = case.release("v1-aaaaaa")
+
+    def told(run: Object | None) -> bool:
+        facts = case.facts(release)
+        for one in facts.objects["Deployment"]:
+            one["spec"]["replicas"] = 2
+            one["status"] = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+        if run is not None:
+            facts.objects["ConfigMap"].append(records.state_record("fineasy", "space", {"run": run}))  # type: ignore[attr-defined]
+        return deploy.unchanged(facts, release, planner.plan_deploy(case.request(facts, release), release))
+
+    assert told(None)
+    assert told({"verb": "deploy", "outcome": "done"})
+    assert not told({"verb": "deploy"})
+    assert not told({"verb": "deploy", "outcome": "failed: x"})
+
+
+def test_a_release_whose_secret_is_gone_is_not_gone_back_to(documents: list[Object]) -> None:
+    case = Case(documents)
+    old, live = case.release("v1-aaaaaa", run=1), case.release("v2-bbbbbb", run=2)
+    facts = case.facts(live, old)
+    place = Place(case.env, case.env.stacks[0], case.stack, case.overlay)
+    assert deploy.recorded(facts, place, None).id == "v1-aaaaaa"
+    volumes = next(m for m in old.manifests if m["kind"] == "Deployment")["spec"]["template"]["spec"]["volumes"]
+    next(v for v in volumes if "secret" in v)["secret"]["items"].append({"key": "old_token", "path": "old_token"})
+    with pytest.raises(BadInput, match="old_token"):
+        deploy.recorded(case.facts(live, old), place, None)
 
 
 def test_no_plan_shows_a_secret(documents: list[Object]) -> None:
