@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -32,6 +32,7 @@ _ENDS_WITH_US = 'exec 3<&0; "$@" & p=$!; { cat <&3 >/dev/null; kill $p 2>/dev/nu
 _START_WITHIN, _ANSWER_WITHIN = 20.0, 40.0
 PATIENCE = 60.0
 """Seconds for which an API server that went away in the middle of a run is waited for."""
+_AGAIN_AFTER = 0.5
 _BUSY = frozenset({429, 500, 502, 503, 504})
 
 
@@ -54,6 +55,10 @@ class Away(SlipwayError):
     """The API server can't be reached."""
 
 
+class NotAllowed(BadInput):
+    """Our credentials are not accepted, or lack a right."""
+
+
 class Cluster:
     """The cluster that an environment names.
 
@@ -65,6 +70,8 @@ class Cluster:
         self.settings = settings
         self.patience = 0.0
         """Seconds for which to wait for an API server that is away; a run sets it once it has begun."""
+        self.may_change: Callable[[], None] = lambda: None
+        """Asked before a change is tried again, which was waited with: raises where somebody else has the lease by now."""
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-k8s-"))
         self._socket = str(self._folder / "proxy")
         self._process: subprocess.Popen[str] | None = None
@@ -142,6 +149,7 @@ class Cluster:
         *,
         what: str = "",
         kind: str = "application/json",
+        patience: float | None = None,
         **query: Any,
     ) -> dict[str, Any]:
         """Ask the API server; wait for one that went away, as long as `patience` says.
@@ -152,14 +160,16 @@ class Cluster:
             body: a JSON value.
             what: what this is, for errors ("deployment api").
             kind: the body's type.
+            patience: another one for this request.
             query: of the URL.
 
         Raises:
             ApiError: it said no.
             Away: it can't be reached.
-            BadInput: it does not accept our credentials, or we may not do that.
+            NotAllowed: it does not accept our credentials, or we may not do that.
+            SlipwayError: what `may_change` raised.
         """
-        began = time.monotonic()
+        until = time.monotonic() + (self.patience if patience is None else patience)
         while True:
             try:
                 code, text = self._ask(method, path, body, kind, query)
@@ -168,13 +178,11 @@ class Cluster:
             answer = _status(text)
             if code < 300:
                 return answer
-            if (
-                code not in _BUSY
-                or (code == 500 and answer.get("kind") == "Status")
-                or time.monotonic() >= began + self.patience
-            ):
+            if code not in _BUSY or (code == 500 and answer.get("kind") == "Status") or time.monotonic() >= until:
                 raise self._refused(code, answer, text, what or f"{method} {path}")
-            time.sleep(0.5)
+            time.sleep(_AGAIN_AFTER)
+            if method != "GET":
+                self.may_change()
 
     def _ask(self, method: str, path: str, body: Any, kind: str, query: Mapping[str, Any]) -> tuple[int, str]:
         with contextlib.closing(self._open()) as connection:
@@ -190,13 +198,13 @@ class Cluster:
     def _refused(self, code: int, answer: Mapping[str, Any], text: str, what: str) -> SlipwayError:
         where = self.settings.context
         if code == 401:
-            return BadInput(
+            return NotAllowed(
                 "the cluster does not accept these credentials", where=where,
                 seen=str(answer.get("message") or "401"),
                 todo=f"log in again; `kubectl --context {where} get ns` tells whether it worked",
             )  # fmt: skip
         if code == 403 and answer.get("reason") == "Forbidden" and "is forbidden: User" in str(answer.get("message")):
-            return BadInput(
+            return NotAllowed(
                 f"you may not do that on the cluster: {what}", where=where, seen=str(answer["message"]),
                 todo="have the right given to you (docs/kubernetes.md lists what is needed)",
             )  # fmt: skip
@@ -241,19 +249,20 @@ class Cluster:
         Raises:
             ApiError: it is not accepted; code 409: others own fields of it.
         """
-        query = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
+        query: dict[str, Any] = {"fieldManager": MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
         words = f"{manifest['kind'].lower()} {manifest['metadata']['name']}"
         return self.request(
             "PATCH", path_of(manifest), manifest, what=words, kind="application/apply-patch+yaml",
-            **query, **({"dryRun": "All"} if dry else {}),
+            **(query | ({"dryRun": "All"} if dry else {})),
         )  # fmt: skip
 
-    def delete(self, path: str, *, propagation: str = "Background") -> None:
-        """Remove an object, if it is there."""
+    def delete(self, path: str, *, propagation: str = "Background", uid: str = "") -> None:
+        """Remove an object, if it is there; with a uid only that one, none that has its name by now."""
+        only = {"preconditions": {"uid": uid}} if uid else {}
         try:
-            self.request("DELETE", path, {"propagationPolicy": propagation})
+            self.request("DELETE", path, {"propagationPolicy": propagation, **only})
         except ApiError as error:
-            if error.code != 404:
+            if error.code != 404 and not (uid and error.code == 409):
                 raise
 
     def logs(self, namespace: str, pod: str, *, lines: int = 10, previous: bool = False, container: str = "") -> str:
@@ -281,8 +290,20 @@ class Cluster:
     def visit(
         self, namespace: str, service: str, port: str, path: str, *, method: str = "GET", body: Any = None
     ) -> tuple[int, str]:
-        """Return status and body of a Service's answer, asked through the API server: it needs no way in of its own."""
+        """Return status and body of a Service's answer, asked through the API server: it needs no way in of its own.
+
+        A request that changes nothing is sent again where it did not come to the Service, as long as `patience` says.
+        """
         url = f"/api/v1/namespaces/{namespace}/services/{quote(f'http:{service}:{port}')}/proxy{path}"
+        until = time.monotonic() + self.patience
+        while True:
+            code, text = self._visit(method, url, body)
+            lost = code in (0, 502) or (code == 503 and _status(text).get("kind") == "Status")  # not the app's own 503
+            if not lost or method not in ("GET", "HEAD") or time.monotonic() >= until:
+                return code, text
+            time.sleep(_AGAIN_AFTER)
+
+    def _visit(self, method: str, url: str, body: Any) -> tuple[int, str]:
         with contextlib.closing(self._open()) as connection:
             text = None if body is None else json.dumps(body)
             try:

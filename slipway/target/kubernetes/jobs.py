@@ -18,6 +18,8 @@ LONGEST = 6 * 3600
 """Seconds that a job may take."""
 _STARTS_WITHIN = 600.0
 _MADE_WITHIN, _NO_NODE_WITHIN = 3.0, 60.0
+_GONE_WITHIN = 90.0
+"""Seconds that a pod of before may take to end: it has 30 to do so."""
 
 
 def job(
@@ -74,9 +76,16 @@ def run(
     """
     namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
     path = KINDS["Job"].path(namespace, name)
+    check()
     cluster.delete(path, propagation="Foreground")
+    began = time.monotonic()
     while cluster.find(path) is not None:  # of a run before, that was killed
+        check()
+        if time.monotonic() - began > _GONE_WITHIN:
+            todo = f"kubectl --namespace {namespace} get job {name} --output yaml tells what holds it"
+            raise SlipwayError("the job of a run before does not go away", where=f"job {name}", todo=todo)
         time.sleep(_LOOK_EVERY)
+    check()
     uid = str(cluster.apply(manifest, force=True)["metadata"]["uid"])
     began = time.monotonic()
     try:
@@ -94,7 +103,7 @@ def run(
                 _look(cluster, pod, progress, time.monotonic() - began, name)
             time.sleep(_LOOK_EVERY)
     finally:
-        cluster.delete(path)
+        cluster.delete(path, uid=uid)  # the next run may have one of that name by now
 
 
 def _refuse_unmade(cluster: Cluster, namespace: str, name: str, uid: str) -> None:

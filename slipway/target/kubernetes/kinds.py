@@ -60,7 +60,6 @@ POD = Kind("Pod", "v1", "pods")
 EVENT = Kind("Event", "v1", "events")
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 SLICE = Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
-REPLICAS = Kind("ReplicaSet", "apps/v1", "replicasets")
 
 
 def kind_of(manifest: dict[str, Any]) -> Kind:

@@ -85,7 +85,7 @@ class Held:
 
     def check(self) -> None:
         """Raise Lost where the lease may not be ours any more: nothing is changed then."""
-        if not self._lost and time.monotonic() - self._renewed > LASTS * 0.7:
+        while not self._lost and time.monotonic() - self._renewed > LASTS * 0.7:
             self._renew()  # this process was stopped for a while, or the cluster was away
         if self._lost:
             raise Lost(f"this run lost its lease: {self._lost}", todo="see who has it: inv lock.show")
@@ -104,18 +104,21 @@ class Held:
     def _go_on(self) -> None:
         while not self._over.wait(EVERY) and not self._lost:
             with contextlib.suppress(SlipwayError):
-                self._renew()
+                self._renew(patience=0.0)
 
-    def _renew(self) -> None:
-        found = self._cluster.get(self._path)
+    def _renew(self, patience: float | None = None) -> None:
+        found = self._cluster.get(self._path, patience=patience)
         if found["spec"].get("holderIdentity") != self._identity:
             told = holder_of(found) or {}
             self._lost = f"{told.get('by', 'somebody')} has it: {told.get('command', '')}"
             return
-        found["spec"]["renewTime"] = _now()
-        with contextlib.suppress(ApiError):  # a conflict: looked at again in a second
-            self._cluster.request("PUT", self._path, found, fieldManager=MANAGER)
-            self._renewed = time.monotonic()
+        began, found["spec"]["renewTime"] = time.monotonic(), _now()
+        try:
+            self._cluster.request("PUT", self._path, found, patience=0.0, fieldManager=MANAGER)
+            self._renewed = began
+        except ApiError as error:
+            if error.code != 409:  # a conflict: somebody wrote meanwhile, it is looked at again
+                raise
 
 
 @contextlib.contextmanager
@@ -126,7 +129,6 @@ def held(
     holder: Mapping[str, Any],
     *,
     env: str,
-    despite_freeze: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Held]:
     """Hold a stack's lease during the block.
@@ -137,13 +139,13 @@ def held(
         stack: whose lease.
         holder: who we are: `by`, `command`, `machine`.
         env: the environment, for messages.
-        despite_freeze: a freeze is about deploys, and this is none.
         say: told that a dead holder's lease is waited for.
 
     Raises:
         LeaseHeld: a living holder has it, or deploys are frozen.
     """
-    taken = _take(cluster, namespace, stack, holder, env, despite_freeze, say)
+    taken = _take(cluster, namespace, stack, holder, env, say)
+    cluster.may_change = taken.check
     try:
         yield taken
     finally:
@@ -151,13 +153,12 @@ def held(
 
 
 def _take(
-    cluster: Cluster, namespace: str, stack: str, holder: Mapping[str, Any], env: str, despite_freeze: bool,
-    say: Callable[[str], None],
-) -> Held:  # fmt: skip
+    cluster: Cluster, namespace: str, stack: str, holder: Mapping[str, Any], env: str, say: Callable[[str], None]
+) -> Held:
     path, identity = LEASE.path(namespace, name(stack)), f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     while True:
         found = cluster.find(path)
-        if found and not despite_freeze and (frozen := frozen_by(found)):
+        if found and (frozen := frozen_by(found)):
             words = tell(frozen)
             todo = f"ask them; inv lock.release --env {env} ends the freeze"
             raise LeaseHeld("deploys are frozen", where=f"{stack} in {env}", seen=words, todo=todo)
@@ -196,10 +197,11 @@ def _write(
 def _wait_for_the_dead(
     cluster: Cluster, path: str, found: dict[str, Any], stack: str, env: str, say: Callable[[str], None]
 ) -> None:
-    """Return once a lease has lapsed. Raise LeaseHeld as soon as its holder shows that he lives."""
+    """Return once a lease has lapsed. Raise LeaseHeld as soon as its holder shows that he lives.
+
+    However old it says that it is: only what is seen here counts, since clocks differ.
+    """
     seen, began, told = found["spec"].get("renewTime"), time.monotonic(), False
-    if (datetime.now(UTC) - _moment(seen)).total_seconds() > 6 * LASTS:
-        return
     while time.monotonic() - began < LASTS:
         time.sleep(0.2)
         now = cluster.find(path)

@@ -12,7 +12,7 @@ from typing import Any
 from slipway.errors import BadInput, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.target.kubernetes import look, records, smoke
-from slipway.target.kubernetes.cluster import MANAGER, ApiError, Cluster
+from slipway.target.kubernetes.cluster import MANAGER, ApiError, Cluster, NotAllowed
 from slipway.target.kubernetes.facts import RECORD, Facts
 from slipway.target.kubernetes.kinds import KINDS, in_order
 from slipway.target.kubernetes.lease import Held
@@ -54,7 +54,10 @@ class ClusterSession:
         found = []
         for operation in operations:
             self.check()
-            found.append(_DO[operation.kind](self, progress, **operation.params))
+            try:
+                found.append(_DO[operation.kind](self, progress, **operation.params))
+            except NotAllowed as error:  # a right or a login that ended meanwhile: something was touched
+                raise SlipwayError(error.what, where=error.where, seen=error.seen, todo=error.todo) from error
         return found
 
     def close(self) -> None:
