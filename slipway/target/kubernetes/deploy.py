@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from slipway.image import build as images
 from slipway.image import exact, source
 from slipway.image.registry import RegistryClient
 from slipway.plan.executor import execute
-from slipway.plan.operation import Change, Plan
+from slipway.plan.operation import Change, Operation, Plan
 from slipway.plan.outcome import Outcome
 from slipway.settings import load
 from slipway.target.kubernetes import diff, planner, records, verify
@@ -40,22 +40,19 @@ def deploy(place: Place, version: Version, *, plan_only: bool = False) -> Outcom
     Raises:
         SlipwayError: see the exit codes in docs/deploy.md.
     """
+    _refuse(place)
     if plan_only:
         with connected(place) as session:
             facts = session.facts()
             release = release_of(place, version, 0, dry=True)
             request = request_for(place, facts, release)
             plan = planner.plan_deploy(request, release, _changes(session, request, release))
+            changed = not unchanged(facts, release, plan)
+            if changed:
+                plan = replace(plan, changes=(*plan.changes, *_removed(request, release, plan)))
             return Outcome(
-                "deploy",
-                place.env.name,
-                place.stack.name,
-                release.id,
-                plan.before,
-                not unchanged(facts, release, plan),
-                place.url,
-                plan,
-            )
+                "deploy", place.env.name, place.stack.name, release.id, plan.before, changed, place.url, plan
+            )  # fmt: skip
     with begun(place, "deploy") as run:
         release = release_of(place, version, run.fence)
         request = request_for(place, run.facts, release)
@@ -133,6 +130,23 @@ def _changes(session: ClusterSession, request: Request, release: Release) -> lis
     return told
 
 
+def _refuse(place: Place) -> None:
+    from slipway.target.kubernetes import migrate
+
+    migrate.refuse_without_database(place)
+
+
+def _keep(request: Request, release: Release, before: str | None) -> list[list[str]]:
+    """Return what stays after a deploy: with blue-green, the predecessor goes on running for a rollback."""
+    return planner.kept(request, release, before if request.beside and before != release.id else None)
+
+
+def _removed(request: Request, release: Release, plan: Plan) -> list[Change]:
+    """Return what tidying up will remove, but for what is recorded of old releases."""
+    strays = records.strays(request.facts, request.stack, _keep(request, release, plan.before), None)
+    return [Change("", kind.word, f"{name} is removed") for kind, name in strays]
+
+
 def unchanged(facts: Facts, release: Release, plan: Plan) -> bool:
     """Tell whether the live release is this one already, verified and whole, and nothing in the cluster differs from it."""
     known = facts.releases.get(release.id, {})
@@ -160,6 +174,7 @@ def rollback(place: Place, to: str | None, *, plan_only: bool = False) -> Outcom
 
 def migrate(place: Place, version: Version, *, plan_only: bool = False) -> Outcome:
     """Run the migrations of a version that wait and expand; deploy nothing."""
+    _refuse(place)
     if plan_only:
         with connected(place) as session:
             facts = session.facts()
@@ -278,12 +293,8 @@ def finish(run: Run, request: Request, release: Release, plan: Plan, entry: dict
 
 
 def tidy(run: Run, request: Request, release: Release, plan: Plan) -> None:
-    """Remove what the manifests no longer have: with blue-green, the predecessor goes on running for a rollback."""
-    warm = plan.before if request.beside and plan.before != release.id else None
-    keep: Sequence[Sequence[str]] = planner.kept(request, release, warm)
-    from slipway.plan.operation import Operation
-
-    params = {"keep": keep, "live": release.id, "keep_releases": request.keep}
+    """Remove what the manifests no longer have."""
+    params = {"keep": _keep(request, release, plan.before), "live": release.id, "keep_releases": request.keep}
     with report.step("Tidy up") as step:
         told = run.session.perform(
             run.session.stack, [Operation("tidy", "remove what is no longer needed", params)], progress=step.say

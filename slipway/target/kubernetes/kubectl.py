@@ -70,6 +70,13 @@ def render(stack: str, env: str, *, at: Path | None = None) -> list[Manifest]:
     return [d for d in yaml.load_all(done.out, Loader=_LOADER) if d]
 
 
+def namespace_of(stack: str, env: str, *, at: Path | None = None) -> str | None:
+    """Return the namespace that an overlay's kustomization names, None where it names none; nothing is rendered."""
+    file = checks.overlay(at or load.root(), stack, env) / "kustomization.yaml"
+    found = yaml.safe_load(file.read_text()) if file.is_file() else None
+    return found.get("namespace") if isinstance(found, dict) else None
+
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

@@ -105,6 +105,7 @@ def _problems(documents: Sequence[Manifest], stack: Stack) -> Iterator[str]:
             yield f"{name}: is not in the namespace {space} (kustomization.yaml: `namespace: {space}`)"
         if one["kind"] == "Secret":
             yield f"{name}: a secret in the repository: Slipway makes them from the vault"
+        yield from (f"{name}: {words}" for words in _unhandled(one))
         if one["kind"] in ("Deployment", "StatefulSet"):
             found = services.get(one["metadata"]["name"])
             if found is None:
@@ -120,6 +121,22 @@ def _problems(documents: Sequence[Manifest], stack: Stack) -> Iterator[str]:
             yield f"there is neither a StatefulSet nor a Service {service.name}, an accessory of the stack file"
         if service.route and service.name not in reached:
             yield f"there is no Service {service.name}, which the stack file has a route for"
+
+
+def _unhandled(manifest: Manifest) -> Iterator[str]:
+    """Yield what would not get its image, settings or credentials."""
+    if manifest["kind"] in ("Job", "CronJob"):
+        yield "jobs do not run on a cluster yet: leave it out"
+    if manifest["kind"] not in ("Deployment", "StatefulSet"):
+        return
+    pod = _pod(manifest)
+    if len(pod["containers"]) != 1:
+        names = ", ".join(str(c["name"]) for c in pod["containers"])
+        yield f"a pod has one container, not {len(pod['containers'])} ({names}): make the others services of their own"
+    if pod.get("initContainers"):
+        yield "initContainers are not started from a release's image yet: leave them out"
+    if pod.get("imagePullSecrets"):
+        yield "imagePullSecrets of its own: the environment's `registry` says how pods pull"
 
 
 def app_manifests(overlay: Overlay, values: Values) -> list[Manifest]:

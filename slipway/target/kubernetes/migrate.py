@@ -48,6 +48,21 @@ def operation(place: Place, release: Release, facts: Facts) -> Operation | None:
     return Operation("migrate", "run waiting migrations" + ("" if first else " that expand"), params)
 
 
+def refuse_without_database(place: Place) -> None:
+    """Raise BadInput where migrations would be asked of a database that has no pod: somebody else's."""
+    settings = place.stack.migrate
+    if settings is None or settings.kind == "command":
+        return
+    pods = {m["metadata"]["name"] for m in place.overlay.accessories if m["kind"] == "StatefulSet"}
+    if settings.database not in pods:
+        raise BadInput(
+            f"{settings.kind} migrations need the database in a pod here, and there is no StatefulSet {settings.database}",
+            where=f"k8s/{place.stack.name}/overlays/{place.env.name}",
+            todo=f"leave `migrate` out of compose/{place.stack.name}/compose.yaml and migrate by hand, or have it run by the"
+            " stack's own tool (kind: command)",
+        )  # fmt: skip
+
+
 def _known(stack: Stack, release: Release) -> list[schema.Migration] | None:
     """Return a release's migrations where they are this tree's; None where its image has to be asked."""
     if not release.meta.get("migrations"):

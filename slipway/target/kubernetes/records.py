@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from slipway.settings.model import Stack, StackEntry
 from slipway.target.kubernetes.facts import RECORD, Facts
-from slipway.target.kubernetes.manifests import MANAGED, STACK, Manifest
+from slipway.target.kubernetes.kinds import KINDS, Kind
+from slipway.target.kubernetes.manifests import MANAGED, ROLE, STACK, Manifest
 
 LEDGER_ENTRIES = 200
 """Newest entries of the ledger that are kept: an object has a megabyte at most."""
@@ -81,6 +82,33 @@ def ledger_record(stack: str, namespace: str, entries: Sequence[Mapping[str, Any
     while len(lines) > 1 and sum(map(len, lines)) > 500_000:
         lines = lines[1:]
     return _map(stack, namespace, f"slipway-ledger-{stack}", "ledger", data={"ledger": "\n".join(lines)})
+
+
+def strays(
+    facts: Facts, stack: str, keep: Sequence[Sequence[str]], releases: Collection[str] | None
+) -> list[tuple[Kind, str]]:
+    """Return what no manifest has any more: ours alone, never an accessory or a volume.
+
+    Args:
+        facts: what there is.
+        stack: whose.
+        keep: kinds and names that stay.
+        releases: those that stay recorded; None: all.
+    """
+    wanted = {(k, n) for k, n in keep}
+    names = None if releases is None else {release_name(r) for r in releases}
+    found = []
+    for kind in (k for k in KINDS.values() if k.pruned):
+        for metadata in (one["metadata"] for one in facts.objects.get(kind.name, ())):
+            labels, name = metadata.get("labels", {}), metadata["name"]
+            ours = labels.get(MANAGED) == "slipway" and labels.get(STACK) == stack and labels.get(ROLE) != "accessory"
+            if recorded := labels.get(RECORD):
+                stays = recorded != "release" or names is None or name in names
+            else:
+                stays = (kind.name, name) in wanted
+            if ours and not stays and "deletionTimestamp" not in metadata:
+                found.append((kind, name))
+    return found
 
 
 def kept(facts: Facts, live: str, keep: int) -> set[str]:

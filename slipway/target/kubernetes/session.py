@@ -13,10 +13,10 @@ from slipway.errors import BadInput, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.target.kubernetes import look, records, smoke
 from slipway.target.kubernetes.cluster import MANAGER, ApiError, Cluster, NotAllowed
-from slipway.target.kubernetes.facts import RECORD, Facts
+from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.kinds import KINDS, in_order
 from slipway.target.kubernetes.lease import Held
-from slipway.target.kubernetes.manifests import MANAGED, RELEASE, ROLE, STACK, Manifest
+from slipway.target.kubernetes.manifests import RELEASE, Manifest
 from slipway.target.kubernetes.rollout import Watch
 
 Progress = Callable[[str], None]
@@ -215,21 +215,12 @@ def _tidy(
 ) -> Result:
     """Remove what no manifest has any more: ours alone, never an accessory or a volume; and what is recorded of old releases."""
     facts = session.facts()
-    wanted = {(k, n) for k, n in keep}
-    names = {records.release_name(r) for r in records.kept(facts, live, keep_releases)}
     removed = []
-    for kind in (k for k in KINDS.values() if k.pruned):
-        for one in facts.objects.get(kind.name, ()):
-            metadata = one["metadata"]
-            labels, name = metadata.get("labels", {}), metadata["name"]
-            ours = labels.get(MANAGED) == "slipway" and labels.get(STACK) == session.stack
-            recorded = labels.get(RECORD)
-            stays = name in names or recorded in ("state", "ledger") if recorded else (kind.name, name) in wanted
-            if ours and not stays and labels.get(ROLE) != "accessory" and "deletionTimestamp" not in metadata:
-                session.check()
-                progress(f"removing {kind.word} {name}")
-                session.cluster.delete(kind.path(session.namespace, name))
-                removed.append([kind.name, name])
+    for kind, name in records.strays(facts, session.stack, keep, records.kept(facts, live, keep_releases)):
+        session.check()
+        progress(f"removing {kind.word} {name}")
+        session.cluster.delete(kind.path(session.namespace, name))
+        removed.append([kind.name, name])
     return {"removed": removed}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from slipway import report
-from slipway.errors import BadInput
+from slipway.errors import BadInput, NeedsPerson, SlipwayError
 from slipway.image import build as images
 from slipway.image.registry import RegistryClient
 from slipway.image.source import tree_version
@@ -163,9 +163,12 @@ def accessory_apply(env: str, stack: str | None, *, plan_only: bool, yes: bool) 
                 operation = Operation("accessories", "apply them", {"manifests": made, "digest": digest})
                 run.session.perform(place.stack.name, [operation], progress=step.say)
             entry["outcome"] = "done"
-        except BadInput as error:
+        except SlipwayError as error:  # what keeps data has no second beside it
             entry["outcome"] = f"failed: {error.what}"
-            raise
+            raise NeedsPerson(
+                f"{error.what}; what needs it may fail until that is mended",
+                where=error.where, seen=error.seen, todo=error.todo,
+            ) from error  # fmt: skip
         finally:
             entry |= {"at": now(), "seconds": round(time.monotonic() - began, 2)}
             ledger = records.ledger_record(place.stack.name, place.namespace, [*run.look().ledger, entry])

@@ -79,10 +79,21 @@ def find(env: str, stack: str | None, *, with_secrets: bool = True) -> Place:
             values = {n: s.reveal() for n, s in secrets.read(found, one).items()} if with_secrets else {}
             password = secrets.registry_password(found) if with_secrets else None
             overlay = manifests.read(rendered.result(), one, found.name)
+            refuse_shared(found, one, overlay)
     except BaseException:
         cluster.close()
         raise
     return Place(found, entry, one, overlay, values, password.reveal() if password else None, cluster)
+
+
+def refuse_shared(env: Environment, stack: Stack, overlay: Overlay) -> None:
+    """Raise BadInput where another stack of the environment is in the same namespace: names and pods would be mistaken."""
+    for other in (s.name for s in env.stacks if s.name != stack.name):
+        if kubectl.namespace_of(other, env.name) == overlay.name:
+            raise BadInput(
+                f"the stacks {stack.name} and {other} are both in the namespace {overlay.name}",
+                where=f"k8s/{stack.name}/overlays/{env.name}/kustomization.yaml", todo="give each a namespace of its own",
+            )  # fmt: skip
 
 
 @dataclass
@@ -159,9 +170,14 @@ def begun(place: Place, verb: str, *, rights: bool = True) -> Iterator[Run]:
 
 
 _RIGHTS = (
-    *((verb, kind) for kind in KINDS if kind not in ("ResourceQuota", "LimitRange") for verb in ("get", "list", "patch", "delete")),
-    ("create", "Lease"), ("update", "Lease"), ("list", "Pod"), ("get", "Pod/log"), ("list", "EndpointSlice"), ("list", "Event"),
-    ("get", "Service/proxy"), ("create", "Service/proxy"), ("patch", "Deployment/scale"),
+    *(
+        (verb, kind) for kind in KINDS if kind not in ("ResourceQuota", "LimitRange")
+        for verb in ("get", "list", "create", "patch", "delete")
+    ),
+    *((verb, kind) for kind in ("Pod", "EndpointSlice", "Event") for verb in ("get", "list")),
+    *((verb, "Lease") for verb in ("get", "create", "update", "patch")),
+    ("get", "Pod/log"), ("create", "Pod/exec"), ("patch", "Deployment/scale"),
+    *((verb, "Service/proxy") for verb in ("get", "create")),
 )  # fmt: skip
 """What a deploy does in a namespace."""
 _GROUPS = {

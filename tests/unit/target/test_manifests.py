@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from slipway.errors import BadInput
+from slipway.errors import BadInput, NeedsPerson, SlipwayError
 from slipway.settings import load
 from slipway.settings.model import Environment, Kubernetes, StackEntry
-from slipway.target.kubernetes import manifests
+from slipway.target.kubernetes import deploy, manifests, migrate, verbs, workplace
+from slipway.target.kubernetes.cluster import Cluster
+from slipway.target.kubernetes.facts import Facts
+from slipway.target.kubernetes.session import ClusterSession
+from slipway.target.kubernetes.workplace import Place
+from slipway.target.version import Version
 from tests.support import values
 
 BASE = load.root() / "k8s/fineasy/base"
@@ -162,6 +169,8 @@ def test_credentials_of_the_registry_go_to_every_pod(overlay: list[Manifest]) ->
             "NetworkPolicy nobody: is not in the namespace space",
         ),
         ("NetworkPolicy", "nobody", {"kind": "Secret"}, "Secret nobody: a secret in the repository"),
+        ("NetworkPolicy", "nobody", {"kind": "CronJob"}, "CronJob nobody: jobs do not run on a cluster yet"),
+        ("NetworkPolicy", "nobody", {"kind": "Job"}, "Job nobody: jobs do not run on a cluster yet"),
     ],
 )
 def test_what_can_not_be_released(
@@ -173,6 +182,84 @@ def test_what_can_not_be_released(
         overlay.append({**one, **change})
     with pytest.raises(BadInput, match=words):
         manifests.read(overlay, load.stack(environment(), "fineasy"), "staging")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"containers": [{"name": "api"}, {"name": "proxy"}]},
+            "Deployment api: a pod has one container, not 2 .api, proxy.",
+        ),
+        ({"initContainers": [{"name": "first"}]}, "Deployment api: initContainers are not started"),
+        ({"imagePullSecrets": [{"name": "mine"}]}, "Deployment api: imagePullSecrets of its own"),
+    ],
+)
+def test_pods_of_which_a_part_would_be_forgotten(overlay: list[Manifest], change: Manifest, words: str) -> None:
+    of(overlay, "Deployment", "api")["spec"]["template"]["spec"] |= change
+    with pytest.raises(BadInput, match=words):
+        manifests.read(overlay, load.stack(environment(), "fineasy"), "staging")
+
+
+def test_migrations_need_the_database_in_a_pod(overlay: list[Manifest]) -> None:
+    env, stack = environment(), load.stack(environment(), "fineasy")
+    assert stack.migrate
+    assert stack.migrate.kind != "command"
+    place = Place(env, env.stacks[0], stack, manifests.read(overlay, stack, "staging"))
+    migrate.refuse_without_database(place)
+    overlay.remove(of(overlay, "StatefulSet", "postgres"))
+    without = Place(env, env.stacks[0], stack, manifests.read(overlay, stack, "staging"))
+    with pytest.raises(BadInput, match="no StatefulSet postgres"):
+        deploy.deploy(without, Version(None))
+    own = stack.model_copy(update={"migrate": stack.migrate.model_copy(update={"kind": "command"})})
+    migrate.refuse_without_database(Place(env, env.stacks[0], own, without.overlay))
+
+
+def test_accessories_that_can_not_be_applied_need_a_person(
+    overlay: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, stack = environment(), load.stack(environment(), "fineasy")
+    secrets = dict.fromkeys(stack.secrets, "x")
+    place = Place(env, env.stacks[0], stack, manifests.read(overlay, stack, "staging"), secrets)
+    noted: list[Manifest] = []
+
+    class Api(Cluster):
+        def apply(self, manifest: Mapping[str, Any], *, dry: bool = False, force: bool = False) -> dict[str, Any]:
+            if manifest["kind"] == "StatefulSet" and not dry:
+                raise SlipwayError("the cluster's API server does not answer", where="here")
+            noted.append(dict(manifest))
+            return dict(manifest)
+
+        def find(self, path: str) -> None:
+            return None
+
+    session = ClusterSession(Api(Kubernetes(context="here")), "space", "fineasy")
+
+    @contextlib.contextmanager
+    def begun(*_: Any) -> Iterator[workplace.Run]:
+        yield workplace.Run(place, session, Facts(), 1)
+
+    monkeypatch.setattr(workplace, "find", lambda *_: place)
+    monkeypatch.setattr(workplace, "begun", begun)
+    with pytest.raises(NeedsPerson, match="what needs it may fail"):
+        list(verbs.accessory_apply("staging", None, plan_only=False, yes=True))
+    assert '"failed: the cluster\'s API server does not answer"' in noted[-1]["data"]["ledger"]
+
+
+def test_two_stacks_have_two_namespaces(
+    overlay: list[Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, stack = environment(), load.stack(environment(), "fineasy")
+    read = manifests.read(overlay, stack, "staging")
+    env = env.model_copy(update={"stacks": (*env.stacks, StackEntry(name="books"))})
+    folder = tmp_path / "k8s/books/overlays" / env.name
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(load, "root", lambda: tmp_path)
+    (folder / "kustomization.yaml").write_text("namespace: another\n")
+    workplace.refuse_shared(env, stack, read)
+    (folder / "kustomization.yaml").write_text("namespace: space\n")
+    with pytest.raises(BadInput, match="fineasy and books are both in the namespace space"):
+        workplace.refuse_shared(env, stack, read)
 
 
 def test_the_same_is_made_each_time(overlay: list[Manifest], tmp_path: Path) -> None:

@@ -304,6 +304,27 @@ def test_a_release_whose_secret_is_gone_is_not_gone_back_to(documents: list[Obje
         deploy.recorded(case.facts(live, old), place, None)
 
 
+def test_what_is_removed_is_ours_and_nobodys(documents: list[Object]) -> None:
+    case = Case(documents)
+    live, new = case.release("v1-aaaaaa"), case.release("v2-bbbbbb")
+    facts = case.facts(live)
+    ours = {"app.kubernetes.io/managed-by": "slipway", "slipway.stack": "fineasy"}
+
+    def policy(name: str, **labels: str) -> Object:
+        return {"metadata": {"name": name, "labels": {**ours, **labels}}}
+
+    there = [*facts.objects["NetworkPolicy"], policy("stray"), policy("data", **{"slipway.role": "accessory"})]
+    there += [
+        policy("other", **{"slipway.stack": "books"}),
+        policy("hand-made", **{"app.kubernetes.io/managed-by": "me"}),
+    ]
+    facts = dataclasses.replace(facts, objects={**facts.objects, "NetworkPolicy": there})
+    keep = planner.kept(case.request(facts, new), new, None)
+    assert [(k.name, n) for k, n in records.strays(facts, "fineasy", keep, None)] == [("NetworkPolicy", "stray")]
+    found = records.strays(facts, "fineasy", keep, {"v2-bbbbbb"})
+    assert ("ConfigMap", "slipway-release-v1-aaaaaa") in {(k.name, n) for k, n in found}
+
+
 def test_no_plan_shows_a_secret(documents: list[Object]) -> None:
     case = Case(documents)
     release = case.release("v1-aaaaaa")
