@@ -182,10 +182,10 @@ def _runs(found: Mapping[str, Any]) -> list[str]:
     if found["frozen"]:
         lines.append(f"  frozen   {lease.tell(found['frozen'])}")
     if run := found["in_progress"]:
-        lines.append(f"  in progress: {run['verb']} by {run['by']} since {run['at']}, at {run['in_hand']}")
+        at = f", at {run['in_hand']}" if run.get("in_hand") else ""  # a cluster's journal has no single operations
+        lines.append(f"  in progress: {run['verb']} by {run['by']} since {run['at']}{at}")
     if run := found["unfinished"]:
         again = f"`inv deploy --env {found['env']}` goes on"
-        lines.append(
-            f"  unfinished: {run['verb']} by {run['by']} since {run['at']} stopped at {run['in_hand']}; {again}"
-        )
+        at = f" at {run['in_hand']}" if run.get("in_hand") else ""
+        lines.append(f"  unfinished: {run['verb']} by {run['by']} since {run['at']} stopped{at}; {again}")
     return lines

@@ -156,7 +156,7 @@ def begun(place: Place, verb: str, *, rights: bool = True) -> Iterator[Run]:
             facts = session.facts()
             words = {"env": place.env.name, "verb": verb, "by": by(), "at": now(), "fence": lease.fence}
             run, outcome = Run(place, session, facts, lease.fence), "interrupted"
-            note(session, run={**words, "in_hand": "begin"})
+            note(session, run=words)
             try:
                 yield run
                 outcome = "done"

@@ -13,7 +13,7 @@ from slipway.errors import BadInput, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.settings.model import Kubernetes
 from slipway.target.kubernetes import cluster as clusters
-from slipway.target.kubernetes import jobs, lease
+from slipway.target.kubernetes import jobs, lease, workplace
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.session import ClusterSession
 
@@ -163,3 +163,17 @@ def test_a_right_that_ends_on_the_way_is_not_bad_input() -> None:
         session.perform("probe", [Operation("remove", "", {"objects": [["Deployment", "api"]]})])
     assert told.value.exit_code == 1
     assert "ben" in told.value.seen
+
+
+def test_a_right_that_is_missing_is_named() -> None:
+    lacks = {("create", "pods", "exec"), ("create", "deployments", None), ("get", "endpointslices", None)}
+
+    def answer(_: str, __: str, review: Any) -> Answer:
+        asked = review["spec"]["resourceAttributes"]
+        everything = asked["resource"] == "*"
+        lacking = (asked["verb"], asked["resource"], asked.get("subresource")) in lacks
+        return 201, {"status": {"allowed": not everything and not lacking}}
+
+    with pytest.raises(BadInput) as told:
+        workplace.refuse_without_rights(Scripted(answer), "space")
+    assert sorted(told.value.seen.split(", ")) == ["create deployment", "create pod/exec", "get endpointslice"]
