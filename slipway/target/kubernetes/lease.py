@@ -73,12 +73,12 @@ def _now() -> str:
 
 
 class Held:
-    """A lease that this process has and renews."""
+    """A lease that this process has and renews; `renewed`: since when, by the monotonic clock."""
 
-    def __init__(self, cluster: Cluster, namespace: str, stack: str, identity: str, fence: int) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, stack: str, identity: str, fence: int, renewed: float) -> None:
         self.fence = fence
         self._cluster, self._path, self._identity = cluster, LEASE.path(namespace, name(stack)), identity
-        self._renewed, self._lost = time.monotonic(), ""
+        self._renewed, self._lost = renewed, ""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._go_on, daemon=True)
         self._thread.start()
@@ -164,6 +164,7 @@ def _take(
             raise LeaseHeld("deploys are frozen", where=f"{stack} in {env}", seen=words, todo=todo)
         if found and found["spec"].get("holderIdentity") not in _FREE:
             _wait_for_the_dead(cluster, path, found, stack, env, say)
+        began = time.monotonic()
         told = {**holder, "since": _now()[:19] + "Z"}
         try:
             made = _write(cluster, path, found, namespace, stack, identity, told)
@@ -171,7 +172,7 @@ def _take(
             if error.code == 409:
                 continue  # somebody was faster
             raise
-        return Held(cluster, namespace, stack, identity, int(made["spec"]["leaseTransitions"]))
+        return Held(cluster, namespace, stack, identity, int(made["spec"]["leaseTransitions"]), began)
 
 
 def _write(

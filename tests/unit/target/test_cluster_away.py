@@ -78,9 +78,8 @@ def test_a_lease_that_somebody_takes_while_it_is_renewed_is_lost() -> None:
     def answer(method: str, *_: Any) -> Answer:
         return (200, next(looks)) if method == "GET" else status(409)
 
-    held = lease.Held(Scripted(answer), "space", "probe", "me", 1)
+    held = lease.Held(Scripted(answer), "space", "probe", "me", 1, time.monotonic() - lease.LASTS)
     held._over.set()
-    held._renewed = time.monotonic() - lease.LASTS
     with pytest.raises(lease.Lost):
         held.check()
 
@@ -92,7 +91,7 @@ def test_a_renewal_counts_from_when_it_was_sent(monkeypatch: pytest.MonkeyPatch)
         return 200, leased("me")
 
     monkeypatch.setattr(lease, "EVERY", 60.0)
-    held = lease.Held(Scripted(answer), "space", "probe", "me", 1)
+    held = lease.Held(Scripted(answer), "space", "probe", "me", 1, 0.0)
     held._renew()
     assert time.monotonic() - held._renewed >= 0.2
     held._over.set()
