@@ -40,7 +40,9 @@ def find(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True
     place = workplace.find(env, stack, yes=yes, start=False, secrets=secrets)
     if place is None:
         raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
-    return keeping(place)
+    keeping(place)
+    deploy.serve_official_images(place)
+    return place
 
 
 def keeping(place: Workplace) -> Workplace:
@@ -105,7 +107,6 @@ def backup(env: str, stack: str | None, only: Sequence[str], *, any_size: bool, 
     unknown = sorted(set(only) - known)
     if unknown:
         raise BadInput(f"nothing is kept of {', '.join(unknown)}", seen=f"kept: {', '.join(sorted(known))}")
-    deploy.serve_official_images(place)
     write = deploy.backup_document(place)
     assert write  # noqa: S101 - it keeps something
     with warmed(place) as prove:

@@ -21,7 +21,6 @@ def drill(env: str, stack: str | None) -> dict[str, Any]:
         SlipwayError: the host can't make a drill. A backup that is not good raises nothing.
     """
     place = backup.find(env, stack)
-    deploy.serve_official_images(place)
     write = deploy.backup_document(place)
     with (
         backup.on_host(place) as session,

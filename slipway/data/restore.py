@@ -97,7 +97,6 @@ def restore(env: str, stack: str | None, wanted: Wanted, *, plan_only: bool = Fa
             return Restored(env, place.stack.name, chosen["set"], plan=plan)
         _agree(place, hosts, chosen, wanted)
         with begun(hosts, "restore") as run:
-            deploy.serve_official_images(place)
             request = deploy.request_for(run.hosts)
             return _carry_out(run, restore_plan.plan_restore(request, chosen, wanted.only, save=wanted.save), chosen)
 
@@ -110,7 +109,6 @@ def _find(env: str, stack: str | None, plan_only: bool, yes: bool) -> Workplace:
 
 def _look(place: Workplace, session: HostSession, wanted: Wanted) -> Mapping[str, Any]:
     """Return the backup that is meant, as the host tells it; the host is told first what is kept, and where."""
-    deploy.serve_official_images(place)
     write = deploy.backup_document(place)
     assert write  # noqa: S101 - it keeps something
     known = {k.service for k in place.stack.kept}

@@ -99,7 +99,7 @@ def down(name: str, *, data: bool = False) -> bool:
         data: remove its backups, too; a lab of that name has them otherwise when it is brought up again.
 
     Returns:
-        Whether there are backups of it still.
+        Whether it had backups: with `data` they are gone now, too.
 
     Raises:
         SlipwayError: something could not be removed.
@@ -107,9 +107,10 @@ def down(name: str, *, data: bool = False) -> bool:
     with places.lock(f"lab-{names.lab_id(name)}", remove=True):
         containers.remove_lab(name)
         shutil.rmtree(states.folder(name), ignore_errors=True)
+        backups = containers.has_backups(name)
         if data:
             containers.remove_backups(name)
-        return not data and containers.has_backups(name)
+        return backups
 
 
 def state(name: str) -> LabState | None:

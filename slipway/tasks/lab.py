@@ -40,8 +40,11 @@ def down(c: Context, env: str = "", data: bool = False, cluster: bool = False) -
     name = environment(c, env)
     there = lab.state(name) is not None
     backups = lab.down(name, data=data)
-    out(f"the lab {name} is gone" if there else f"there is no lab {name}")
-    if backups:
+    if there or not (backups and data):
+        out(f"the lab {name} is gone" if there else f"there is no lab {name}")
+    if backups and data:
+        out(f"the backups of {name} are gone")
+    elif backups:
         out(f"the backups of {name} are still here: inv restore brings them back, inv lab.down --data removes them")
 
 

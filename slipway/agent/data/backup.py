@@ -83,8 +83,6 @@ def take(
     if unknown or not kept:
         seen = f"it keeps {', '.join(sorted({k.service for k in document.kept})) or 'nothing'}"
         raise OperationFailed(f"{home.stack} keeps nothing of {', '.join(unknown)}", seen, bad_input=True)
-    if not engine.has_image(document.image):
-        engine.pull(document.image, None, progress)
     progress("opening the repository")
     sets, half = snapshots.sort_out(repository.ensure(), document.env, document.stack)
     if half:

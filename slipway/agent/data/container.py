@@ -238,14 +238,14 @@ def remove_containers(home: StackHome, runs: Iterable[str]) -> None:
 
 
 def binary(image: str) -> Path:
-    """Return restic's program, taken out of its image the first time.
+    """Return restic's program, taken out of its image the first time; that is pulled where this host does not have it.
 
     Raises:
-        OperationFailed: the image is not on this host, or has none.
+        OperationFailed: the image can't be pulled, or has none.
     """
+    if not engine.has_image(image):
+        engine.pull(image, None, lambda _: None)
     found = engine.api("GET", f"/images/{image}/json")
-    if not found:
-        raise OperationFailed(f"the image {image} is not on this host", "inv deploy, or inv backup, pulls it")
     path = TOOLS / f"restic-{found['Id'].rpartition(':')[2][:16]}"
     if not path.exists():
         _take_out(image, path)

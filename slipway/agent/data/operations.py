@@ -30,7 +30,7 @@ def _run(context: Context, home: StackHome, by: str, command: str, only: list[st
 
 @operation("backup.list")
 def _list(_: Context, home: StackHome) -> Result:
-    sets, half = Repository(home, lock.new_run()).sets()
+    sets, half = Repository(home, lock.new_run()).sets(none_yet=True)
     return {"sets": [s.document() for s in reversed(sets)], "half": len(half), "state": backup.state(home)}
 
 

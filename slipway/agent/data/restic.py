@@ -106,11 +106,7 @@ class Repository:
             OperationFailed: it can't be opened, or one that was there is gone: an empty one in its place would hide that.
         """
         done = self._list()
-        if done.code == _NO_REPOSITORY:
-            seen = read_json(keep.folder(self.home) / "known.json") or {}
-            if seen.get("repository") == self.document.repository:
-                what = f"the repository {self.document.repository} is gone: it was used from here since {seen['since']}"
-                raise OperationFailed(what, told(done))
+        if self._not_yet(done):
             self.check("the repository could not be made", self.restic("init", "init", "--json"))
             self._know()
             return []
@@ -118,9 +114,19 @@ class Repository:
         self._know()
         return _listed(done)
 
-    def _know(self) -> None:
+    def _not_yet(self, done: Done) -> bool:
+        """Tell whether no repository was found where there was never one. Raises OperationFailed where there was one."""
+        if done.code == _NO_REPOSITORY and (since := self._known_since()):
+            what = f"the repository {self.document.repository} is gone: it was used from here since {since}"
+            raise OperationFailed(what, told(done))
+        return done.code == _NO_REPOSITORY
+
+    def _known_since(self) -> str:
         seen = read_json(keep.folder(self.home) / "known.json") or {}
-        if seen.get("repository") != self.document.repository:
+        return str(seen["since"]) if seen.get("repository") == self.document.repository else ""
+
+    def _know(self) -> None:
+        if not self._known_since():
             note(self.home, "known.json", {"repository": self.document.repository, "since": now()})
 
     def _list(self) -> Done:
@@ -133,13 +139,19 @@ class Repository:
             return ""
         return f"timeout {ANSWERS_WITHIN} {job.restic} cat config > /dev/null || exit $?\n"
 
-    def sets(self) -> tuple[list[SnapshotSet], list[str]]:
+    def sets(self, *, none_yet: bool = False) -> tuple[list[SnapshotSet], list[str]]:
         """Return the stack's whole sets, oldest first, and the ids of snapshots that belong to none (half ones).
+
+        Args:
+            none_yet: it is no error that the repository was never made.
 
         Raises:
             OperationFailed: the repository can't be opened.
         """
-        listed = _listed(self.check("the snapshots could not be listed", self._list()))
+        done = self._list()
+        if none_yet and self._not_yet(done):
+            return [], []
+        listed = _listed(self.check("the snapshots could not be listed", done))
         self.seen = snapshots.sort_out(listed, self.document.env, self.document.stack)
         return self.seen
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .. import engine
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import StackHome, append_line, now
@@ -35,8 +34,6 @@ def _end(context: Context, home: StackHome, entry: Result | None = None) -> Resu
 def _look(context: Context, home: StackHome, snapshot: str, only: list[str]) -> Result:
     """Tell which set is meant and what of it would be restored, under no lock."""
     repository = context.data or Repository(home, lock.new_run())
-    if not engine.has_image(repository.document.image):
-        engine.pull(repository.document.image, None, context.progress)
     chosen = restore.choose(repository, snapshot)
     manifest = context.manifests[home.stack, chosen.id] = repository.manifest(chosen)
     todo = restore.work(repository.document, manifest, only)

@@ -34,6 +34,12 @@ def kept(books: Site, first: dict[str, object]) -> Iterator[Site]:
     books.on("tar", "-xpPf", "/run/told.tar")
 
 
+def test_nothing_yet(books: Site) -> None:
+    """The list says so, also on a host that does not even have what makes backups."""
+    books.on("docker", "rmi", "restic/restic:0.18.0")
+    assert data.listed(books) == []
+
+
 def test_what_a_backup_holds(kept: Site, first: dict[str, object]) -> None:
     """Each kept thing is there, and the manifest says what the database and the files really held."""
     assert data.listed(kept)[0]["id"] == first["id"]
