@@ -105,5 +105,6 @@ def test_from_nothing(elsewhere: tuple[Site, Server]) -> None:
         site.inv("backup").ok()
         assert len(data.listed(site)) == len(known) + 1, "the new host goes on with the old one's backups"
         assert "the backups of lab are still here" in made.inv("lab.down", "--env", "lab").ok().out
+        assert "the backups of lab are gone" in made.inv("lab.down", "--env", "lab", "--data").ok().out
     finally:
         made.remove()
