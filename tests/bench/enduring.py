@@ -10,7 +10,7 @@ from typing import Any
 from tests.bench.stage import say
 from tests.bench.table import PAGE, Row
 from tests.bench.tally import LOAD, Followed, Tally, follow
-from tests.support import load, picture
+from tests.support import load, picture, priority
 from tests.support.faults.arena import Arena
 from tests.support.faults.census import left_over
 from tests.support.faults.played import Played, play
@@ -103,6 +103,7 @@ def around_a_switch(arena: Arena, tally: Tally, rounds: int, raw: dict[str, Any]
             program = [".venv/bin/python", "-m", "tests.support.priority", ".venv/bin/inv"]
             arena.start_as(program, "deploy", "--version", arena.another()).result().ok()
             switches.append(arena.live())
+    priority.clear()
     report = client.report
     assert report.samples
     quiet = sorted(x for a, b in windows for x in report.samples.latencies(report.at(a), report.at(b)))

@@ -55,7 +55,7 @@ class Client:
             start_new_session=first,
         )
         if first:
-            priority.set_for(self._process.pid, priority.FIRST)
+            priority.first(self._process.pid)
         self.counts()
 
     def counts(self) -> Mapping[str, Any]:
