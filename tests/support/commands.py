@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -20,12 +21,17 @@ _CALL = re.compile(r"^(?:\$ )?(?:\./|\.venv/bin/)?inv (?P<words>.+)$")
 
 def parse(words: list[str]) -> list[str]:
     """Return the tasks that `inv <words>` runs. Raise invoke's ParseError where it would refuse them."""
+    return list(_parsed(tuple(words)))
+
+
+@functools.cache
+def _parsed(words: tuple[str, ...]) -> tuple[str, ...]:
     program = Program(namespace=tasks.namespace, name="inv", binary="inv")
     program.create_config()
     program.parse_core(["inv", *words])
     program.parse_collection()
     program.parse_tasks()
-    return [task.name for task in program.tasks]
+    return tuple(task.name for task in program.tasks)
 
 
 def calls(script: str) -> Iterator[list[str]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from slipway.agent.facts import mac
 from slipway.lab.state import LabRegistry, LabState
@@ -18,6 +17,7 @@ from slipway.target.compose import request as requests
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.request import Release, Request
 from slipway.target.kubernetes import manifests
+from tests.support import quickyaml
 
 _PROBE = Path(__file__).parent / "probe"
 LAB = LabState("here", "net", "192.0.2.0/24", LabRegistry("127.0.0.1:5000"), (), "/nowhere/key", "/nowhere/known_hosts")
@@ -50,13 +50,16 @@ def settings(
 
     `services` are more services of the stack, or keys over those that a service has.
     """
-    shutil.copytree(_PROBE, folder / "compose/probe", dirs_exist_ok=True)
+    file = folder / "compose/probe/compose.yaml"
+    if not file.parent.exists():
+        shutil.copytree(_PROBE, file.parent)
     if services:
-        file = folder / "compose/probe/compose.yaml"
-        stack = yaml.safe_load(file.read_text())
+        stack = quickyaml.load(_stack_file())
         for name, section in services.items():
             stack["services"][name] = {**stack["services"].get(name, {}), **section}
-        file.write_text(yaml.safe_dump(stack, sort_keys=False))
+        file.write_text(quickyaml.dump(stack, sort_keys=False))
+    else:
+        file.write_text(_stack_file())
     document = {
         "hosts": [{"name": f"app{n}", "address": f"192.0.2.{n}"} for n in range(1, hosts + 1)],
         "registry": {"push": "127.0.0.1:5000", "pull": "registry.lab:5000", "insecure": True},
@@ -69,6 +72,11 @@ def settings(
         document = {key: document[key] for key in document if key not in ("hosts", "registry", "vault_password")}
     (folder / "envs/here.yml").write_text(json.dumps(document))
     return load.load("here", at=folder)
+
+
+@functools.cache
+def _stack_file() -> str:
+    return (_PROBE / "compose.yaml").read_text()
 
 
 def facts(host: str = "app1", **changes: Any) -> HostFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from slipway import checkpackages
 from slipway.errors import SlipwayError
+from slipway.process import run
 from slipway.settings.load import root
 
 
@@ -24,10 +26,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """How often pip was called."""
+    """How often pip was called; it answers what it did the first time."""
     found: list[object] = []
-    real = checkpackages.run
-    monkeypatch.setattr(checkpackages, "run", lambda argv, **more: found.append(argv) or real(argv, **more))
+    real = functools.cache(run)
+    monkeypatch.setattr(checkpackages, "run", lambda argv, **more: found.append(argv) or real(tuple(argv), **more))
     return found
 
 

@@ -21,13 +21,17 @@ FILES = sorted((commands.ROOT / "slipway").rglob("*.py"))
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the texts of a module with their lines: docstrings, messages."""
-    tree = ast.parse(path.read_text())
-    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    nodes: list[ast.AST] = [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.JoinedStr):
             yield node.lineno, "".join(str(v.value) if isinstance(v, ast.Constant) else GAP for v in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
-            yield node.lineno, node.value
+            nodes += [v for v in node.values if not isinstance(v, ast.Constant)]
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                yield node.lineno, node.value
+        else:
+            nodes += ast.iter_child_nodes(node)
 
 
 def suggested(text: str) -> Iterator[list[str]]:

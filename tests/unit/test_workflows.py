@@ -32,7 +32,7 @@ each = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 def load(path: Path) -> dict[str, Any]:
     # BaseLoader leaves every scalar a text: YAML 1.1 would take the key `on` for true.
-    document: dict[str, Any] = yaml.load(path.read_text(), yaml.BaseLoader)
+    document: dict[str, Any] = yaml.load(path.read_text(), getattr(yaml, "CBaseLoader", yaml.BaseLoader))
     return document
 
 

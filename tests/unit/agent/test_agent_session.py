@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,16 @@ class Agent:
         )
         self.number = 0
 
-    def ask(self, *operations: dict[str, Any], fence: int | None = None) -> list[dict[str, Any]]:
+    def send(self, *operations: dict[str, Any], fence: int | None = None) -> None:
         assert self.process.stdin
-        assert self.process.stdout
         self.number += 1
         message = {"id": self.number, "stack": "probe", "fence": fence, "ops": list(operations)}
         self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
+
+    def ask(self, *operations: dict[str, Any], fence: int | None = None) -> list[dict[str, Any]]:
+        assert self.process.stdout
+        self.send(*operations, fence=fence)
         events = []
         while True:
             events.append(json.loads(self.process.stdout.readline()))
@@ -55,12 +58,29 @@ class Agent:
 
 
 @pytest.fixture
-def agents(tmp_path: Path) -> Iterator[list[Agent]]:
-    made = [Agent(tmp_path), Agent(tmp_path)]
-    yield made
+def start(tmp_path: Path) -> Iterator[Callable[[], Agent]]:
+    """Start an agent; all of a test's are of one host."""
+    made: list[Agent] = []
+
+    def one_more() -> Agent:
+        made.append(Agent(tmp_path))
+        return made[-1]
+
+    yield one_more
     for agent in made:
         agent.process.kill()
         agent.process.communicate()
+
+
+@pytest.fixture
+def one(start: Callable[[], Agent]) -> Agent:
+    return start()
+
+
+@pytest.fixture
+def two(one: Agent, start: Callable[[], Agent]) -> Agent:
+    """Another one beside it."""
+    return start()
 
 
 def note(release: str, **facts: Any) -> dict[str, Any]:
@@ -71,33 +91,31 @@ BEGIN = {"kind": "run.begin", "run": {"verb": "deploy", "by": "anna", "env": "he
 TAKE = {"kind": "lease.take", "holder": {"by": "anna"}, "above": 0}
 
 
-def test_operations_are_done_in_order_until_one_fails(agents: list[Agent]) -> None:
-    one = agents[0]
+def test_operations_are_done_in_order_until_one_fails(one: Agent) -> None:
     answers = one.ask(note("v1", a=1), {"kind": "host.check", "disk_mb": 10**9}, note("v2", a=1))
     assert [a["event"] for a in answers] == ["done", "failed"], "what comes after is not begun"
     assert "MB are needed" in answers[1]["what"]
 
 
-def test_a_bug_is_told_and_does_not_end_the_session(agents: list[Agent]) -> None:
-    (answer,) = agents[0].ask({"kind": "no.such.operation"})
+def test_a_bug_is_told_and_does_not_end_the_session(one: Agent) -> None:
+    (answer,) = one.ask({"kind": "no.such.operation"})
     assert answer["bug"]
     assert "KeyError" in answer["what"]
-    assert agents[0].ask(note("v1"))[0]["event"] == "done"
+    assert one.ask(note("v1"))[0]["event"] == "done"
 
 
-def test_a_full_disk_is_no_bug(agents: list[Agent], tmp_path: Path) -> None:
+def test_a_full_disk_is_no_bug(one: Agent, tmp_path: Path) -> None:
     ledger = tmp_path / "home/stacks/probe/ledger.jsonl"
     ledger.parent.mkdir(parents=True)
     ledger.symlink_to("/dev/full")
-    (answer,) = agents[0].ask({"kind": "ledger.add", "entry": {"verb": "deploy"}})
+    (answer,) = one.ask({"kind": "ledger.add", "entry": {"verb": "deploy"}})
     assert answer["event"] == "failed"
     assert (answer["what"], answer["seen"]) == ("no space left on device", str(ledger))
     assert "bug" not in answer
-    assert agents[0].ask(note("v1"))[0]["event"] == "done"
+    assert one.ask(note("v1"))[0]["event"] == "done"
 
 
-def test_the_lease_falls_with_the_connection(agents: list[Agent]) -> None:
-    one, two = agents
+def test_the_lease_falls_with_the_connection(one: Agent, two: Agent) -> None:
     assert one.ask(TAKE)[0]["result"] == {"fence": 1}
     assert two.ask(TAKE)[0]["lease"]["by"] == "anna"
     begun = time.monotonic()
@@ -107,9 +125,8 @@ def test_the_lease_falls_with_the_connection(agents: list[Agent]) -> None:
     assert got["result"] == {"fence": 2}
 
 
-def test_it_answers_signs_of_life(agents: list[Agent]) -> None:
+def test_it_answers_signs_of_life(one: Agent) -> None:
     """A connection that was cut is told from a host that works for long."""
-    one = agents[0]
     assert one.process.stdin
     assert one.process.stdout
     one.process.stdin.write('{"ping": 7}\n')
@@ -117,8 +134,7 @@ def test_it_answers_signs_of_life(agents: list[Agent]) -> None:
     assert json.loads(one.process.stdout.readline()) == {"pong": 7}
 
 
-def test_a_superseded_run_does_nothing(agents: list[Agent]) -> None:
-    one, two = agents
+def test_a_superseded_run_does_nothing(one: Agent, two: Agent) -> None:
     assert one.ask(note("v1", by="one"), fence=1)[0]["event"] == "done"
     assert two.ask(note("v1", by="two"), fence=2)[0]["event"] == "done"
     (refused,) = one.ask(note("v1", by="one again"), fence=1)
@@ -126,8 +142,7 @@ def test_a_superseded_run_does_nothing(agents: list[Agent]) -> None:
     assert "superseded by run 2" in refused["what"]
 
 
-def test_a_run_is_journalled(agents: list[Agent], tmp_path: Path) -> None:
-    one = agents[0]
+def test_a_run_is_journalled(one: Agent, tmp_path: Path) -> None:
     one.ask(BEGIN, note("v1"), fence=1)
     lines = [json.loads(line) for line in (tmp_path / "home/stacks/probe/journal.jsonl").read_text().splitlines()]
     assert lines[0]["event"] == "run.begin"
@@ -135,8 +150,7 @@ def test_a_run_is_journalled(agents: list[Agent], tmp_path: Path) -> None:
     assert lines[-1]["kind"] == "release.note"
 
 
-def test_a_stack_of_another_environment_is_left_alone(agents: list[Agent]) -> None:
-    one, two = agents
+def test_a_stack_of_another_environment_is_left_alone(one: Agent, two: Agent) -> None:
     assert one.ask(BEGIN, fence=1)[0]["event"] == "done"
     one.leave()
     (refused,) = two.ask({**BEGIN, "run": {**BEGIN["run"], "env": "there"}}, fence=2)  # type: ignore[dict-item]
@@ -144,14 +158,19 @@ def test_a_stack_of_another_environment_is_left_alone(agents: list[Agent]) -> No
     assert refused["bad_input"]
 
 
-def test_a_run_that_never_ended_is_told_to_the_next(agents: list[Agent], tmp_path: Path) -> None:
+def test_a_run_that_never_ended_is_told_to_the_next(one: Agent, two: Agent, tmp_path: Path) -> None:
     from slipway.agent.state import StackHome
 
-    one, two = agents
-    one.ask(BEGIN, {"kind": "router.apply", "release": "v7", "wanted": {"releases": []}}, fence=1)
-    one.process.kill()
     home = StackHome("probe")
     home.journal = tmp_path / "home/stacks/probe/journal.jsonl"
+    # No router answers here, and it is waited for: the agent is killed with this in its hand.
+    one.send(BEGIN, {"kind": "router.apply", "release": "v7", "wanted": {"releases": []}}, fence=1)
+    until = time.monotonic() + 10
+    while (found := home.unfinished()) is None or found["in_hand"] != "router.apply":
+        assert time.monotonic() < until, found
+        time.sleep(0.02)
+    one.process.kill()
+    one.process.wait()
     found = home.unfinished()
     assert found is not None
     assert (found["verb"], found["release"], found["in_hand"]) == ("deploy", "v7", "router.apply")

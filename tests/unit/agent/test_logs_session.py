@@ -36,7 +36,7 @@ def containers(tmp_path: Path) -> Iterator[list[dict[str, Any]]]:
             pass
 
     server = socketserver.ThreadingUnixStreamServer(str(tmp_path / "none"), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     yield found
     server.shutdown()
     server.server_close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.agent import lease as leases
 from slipway.agent import state
 from slipway.agent.failure import OperationFailed
 from slipway.agent.lease import Lease
@@ -78,7 +79,8 @@ def test_secret_files_are_closed_but_to_their_readers(home: StackHome, tmp_path:
     assert [p.name for p in folder.iterdir()] == ["other"], "what is not needed any more is gone"
 
 
-def test_a_lease_has_one_holder_and_falls_with_it(home: StackHome) -> None:
+def test_a_lease_has_one_holder_and_falls_with_it(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "flock", lambda descriptor, wait: state.flock(descriptor, wait / 10))
     one, two = Lease("probe"), Lease("probe")
     assert one.holder() is None
     assert one.take({"by": "anna@here", "command": "inv deploy"}) == 1

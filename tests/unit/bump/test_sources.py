@@ -89,7 +89,7 @@ def served() -> Iterator[Callable[[dict[str, object]], str]]:
                 """Say nothing."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         servers.append(server)
         return f"127.0.0.1:{server.server_address[1]}"
 

@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 
 from slipway.settings import load, units
 from slipway.settings.model import Service, Stack
+from tests.support import quickyaml
 
 BASE = load.root() / "k8s/fineasy/base"
 
@@ -21,8 +21,8 @@ def found() -> Stack:
 
 @pytest.fixture(scope="module")
 def manifests() -> list[dict[str, Any]]:
-    files = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
-    return [m for name in files for m in yaml.safe_load_all((BASE / name).read_text())]
+    files = quickyaml.load((BASE / "kustomization.yaml").read_text())["resources"]
+    return [m for name in files for m in quickyaml.load_all((BASE / name).read_text())]
 
 
 def of(manifests: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,16 +106,21 @@ def test_nothing_is_installed_without_a_yes(client: Client, monkeypatch: pytest.
 def test_an_engine_is_installed_then_started_detached(
     client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    apt = tmp_path / "bin/apt-cache"
+    apt.parent.mkdir()
+    apt.write_text('#!/bin/sh\n[ "$*" = "show docker-cli" ]\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{apt.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(machine, "which", lambda program: None)
     monkeypatch.setattr(machine, "as_root", lambda: ())
     monkeypatch.setattr(machine, "is_debian", lambda: True)
     monkeypatch.setattr(machine, "has_systemd", lambda: False)
     monkeypatch.setattr(engine, "_engine_runs", lambda: False)
     done: list[object] = []
-    monkeypatch.setattr(machine, "install", lambda *names: (done.append(names[:2]), client()))
+    monkeypatch.setattr(machine, "install", lambda *names: (done.append(names), client()))
     monkeypatch.setattr(engine.process, "detach", lambda argv, log: done.append((*argv, log.name)))
     engine.ensure(yes=True)
-    assert done == [("docker.io", "iptables"), ("dockerd", "dockerd.log")]
+    assert done == [("docker.io", "iptables", "docker-cli"), ("dockerd", "dockerd.log")]
 
 
 def test_a_client_that_can_build_is_preferred(client: Client) -> None:

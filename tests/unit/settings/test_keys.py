@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from slipway.settings import composekeys, reference
@@ -25,6 +24,7 @@ from slipway.settings.model import (
     VaultPassword,
 )
 from slipway.settings.xslipway import ServiceExtras, StackExtras
+from tests.support import quickyaml
 
 from .conftest import CLUSTER, LOCAL, STACK, STAGING, Checkout
 
@@ -111,14 +111,14 @@ ALEMBIC = {"kind": "alembic", "service": "web", "path": "web/migrations", "datab
 
 def files(kind: type[BaseModel], key: str = "") -> tuple[str, dict[str, Any], dict[str, Any]]:
     env = {"lab": "local", "cluster": "cluster"}.get(PLACES[kind][0], "staging")
-    data = yaml.safe_load({"local": LOCAL, "cluster": CLUSTER}.get(env, STAGING))
+    data = quickyaml.load({"local": LOCAL, "cluster": CLUSTER}.get(env, STAGING))
     if env == "cluster":
         data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
-        return env, data, yaml.safe_load(STACK)
+        return env, data, quickyaml.load(STACK)
     data["stacks"] = [{"name": "hello", "settings": {"LOG_LEVEL": "DEBUG"}}]
     data["backup"] = {"repository": "/srv/backups" if env == "staging" else "/var/backups/slipway", "keep": {}}
     data["logs"] = {}
-    stack = yaml.safe_load(STACK)
+    stack = quickyaml.load(STACK)
     stack["services"]["web"]["volumes"] = ["audit:/var/log/audit"]
     extras = {"logs": [{"path": "/var/log/audit/audit.log", "reopen": "USR1"}], "backup": {"kind": "none"}}
     stack["services"]["web"]["x-slipway"] |= extras
@@ -142,8 +142,8 @@ def put(checkout: Checkout, kind: type[BaseModel], key: str, value: Any) -> str:
     for part in path:
         at = at[part]
     at[key] = value
-    checkout.env(env, yaml.safe_dump(data))
-    checkout.stack(yaml.safe_dump(stack))
+    checkout.env(env, quickyaml.dump(data))
+    checkout.stack(quickyaml.dump(stack))
     checkout.overlay(env)
     return env
 
@@ -156,8 +156,8 @@ def test_each_key_changes_what_is_loaded(checkout: Checkout, kind: type[BaseMode
         assert (kind, name) in OTHER
         return
     env, data, stack = files(kind, name)
-    checkout.env(env, yaml.safe_dump(data))
-    checkout.stack(yaml.safe_dump(stack))
+    checkout.env(env, quickyaml.dump(data))
+    checkout.stack(quickyaml.dump(stack))
     checkout.overlay(env)
     if (kind, name) == (StackEntry, "settings"):
         value = {"LOG_LEVEL": "TRACE"}
@@ -180,7 +180,7 @@ def test_composes_own_service_keys_are_carried(checkout: Checkout, key: str) -> 
         return  # test_stackfile.py, test_roles.py
     _, _, stack = files(ServiceExtras)
     stack["services"]["db"][key] = {"any": ["thing"]}
-    checkout.stack(yaml.safe_dump(stack))
+    checkout.stack(quickyaml.dump(stack))
     assert checkout.load()[2].service("db").compose[key] == {"any": ["thing"]}
 
 
@@ -188,7 +188,7 @@ def test_composes_own_service_keys_are_carried(checkout: Checkout, key: str) -> 
 def test_refused_service_keys_have_a_reason(checkout: Checkout, key: str) -> None:
     _, _, stack = files(ServiceExtras)
     stack["services"]["db"][key] = "x"
-    checkout.stack(yaml.safe_dump(stack))
+    checkout.stack(quickyaml.dump(stack))
     found = checkout.fails()
     assert len(found) == 1
     assert f"services.db.{key}: is not for a stack: {composekeys.SERVICE_REFUSED[key]}" in found[0]

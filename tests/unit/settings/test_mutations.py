@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import BadInput
 from slipway.settings import load
 from slipway.settings.model import Environment, Stack
+from tests.support import quickyaml
 
 from .conftest import LOCAL, STACK, STAGING, Checkout
 
@@ -215,7 +215,7 @@ def put(value: object, at: tuple[str | int, ...], new: object) -> object:
     return [put(item, at[1:], new) if index == at[0] else item for index, item in enumerate(value)]
 
 
-FILES = {"envs/local.yml": yaml.safe_load(STAGING), "compose/hello/compose.yaml": yaml.safe_load(STACK)}
+FILES = {"envs/local.yml": quickyaml.load(STAGING), "compose/hello/compose.yaml": quickyaml.load(STACK)}
 REPLACEMENT = st.sampled_from([(name, at) for name, data in FILES.items() for at in paths(data)])
 
 
@@ -232,5 +232,5 @@ def test_any_value_anywhere_gives_a_value_or_bad_input(
         with contextlib.suppress(AssertionError):  # an earlier change took the place away
             files[name] = put(files[name], at, new)
     for name, data in files.items():
-        (shared.root / name).write_text(yaml.safe_dump(data, allow_unicode=True), "utf-8", "surrogatepass")
+        (shared.root / name).write_text(quickyaml.dump(data, allow_unicode=True), "utf-8", "surrogatepass")
     judge(shared)

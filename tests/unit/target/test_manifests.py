@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from slipway.errors import BadInput, NeedsPerson, SlipwayError
 from slipway.settings import load
@@ -21,7 +20,7 @@ from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.session import ClusterSession
 from slipway.target.kubernetes.workplace import Place
 from slipway.target.version import Version
-from tests.support import values
+from tests.support import quickyaml, values
 
 BASE = load.root() / "k8s/fineasy/base"
 Manifest = dict[str, Any]
@@ -30,7 +29,7 @@ Manifest = dict[str, Any]
 @pytest.fixture(scope="module")
 def _read() -> list[Manifest]:
     files = ("network.yaml", "api.yaml", "worker.yaml", "postgres.yaml", "redis.yaml")
-    found = [m for name in files for m in yaml.safe_load_all((BASE / name).read_text())]
+    found = [m for name in files for m in quickyaml.load_all((BASE / name).read_text())]
     for one in found:
         one["metadata"] |= {"namespace": "space", "labels": {"app.kubernetes.io/part-of": "fineasy"}}
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "space"}}, *found]

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import pytest
-import yaml
 
 from slipway.errors import BadInput
 from slipway.plan.operation import Operation
@@ -16,6 +15,7 @@ from slipway.target.kubernetes import deploy, manifests, planner, records
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.planner import Release, Request
 from slipway.target.kubernetes.workplace import Place
+from tests.support import quickyaml
 
 BASE = load.root() / "k8s/fineasy/base"
 Object = dict[str, Any]
@@ -24,7 +24,7 @@ Object = dict[str, Any]
 @pytest.fixture(scope="module")
 def documents() -> list[Object]:
     files = ("network.yaml", "api.yaml", "worker.yaml", "postgres.yaml", "redis.yaml")
-    found = [m for name in files for m in yaml.safe_load_all((BASE / name).read_text())]
+    found = [m for name in files for m in quickyaml.load_all((BASE / name).read_text())]
     for one in found:
         one["metadata"] |= {"namespace": "space"}
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "space"}}, *found]

@@ -42,7 +42,9 @@ def defaults(collection: Collection) -> dict[str, str]:
     return {name: f"{name}.{inner.default}" for name, inner in collection.collections.items() if inner.default}
 
 
-NAMES = sorted(commands(namespace()))
+TASKS = {name: (task, task.get_arguments()) for name, task in commands(namespace()).items()}
+"""Every task with its arguments; that takes their help texts out of it."""
+NAMES = sorted(TASKS)
 DEFAULTS = defaults(namespace())
 
 
@@ -83,25 +85,25 @@ def test_help(name: str) -> None:
     text = said("--help", name)
     assert f"inv [--core-opts] {name}" in text
     assert "Docstring:\n  none" not in text
-    task = commands(namespace())[name]
+    task, arguments = TASKS[name]
     first = (task.__doc__ or "").strip().splitlines()[0]
     assert first in text
     assert first.endswith("."), "a sentence"
-    for argument in task.get_arguments():
+    for argument in arguments:
         assert argument.help, f"--{argument.name} is not described"
         assert len(argument.help) < 120
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_environment_is_chosen_the_same_way(name: str) -> None:
-    arguments = {a.name for a in commands(namespace())[name].get_arguments()}
+    arguments = {a.name for a in TASKS[name][1]}
     if name not in ("test", "lint", "scan", "bump", "bench"):
         assert "env" in arguments
 
 
 @pytest.mark.parametrize("name", ["deploy", "rollback", "migrate", "provision", "accessory.apply"])
 def test_what_changes_hosts_can_be_planned(name: str) -> None:
-    assert "plan" in {a.name for a in commands(namespace())[DEFAULTS.get(name, name)].get_arguments()}
+    assert "plan" in {a.name for a in TASKS[DEFAULTS.get(name, name)][1]}
 
 
 def called(*argv: str) -> list[tuple[str, dict[str, object]]]:
