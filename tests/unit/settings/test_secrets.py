@@ -23,6 +23,13 @@ from slipway.target.compose.request import Request, secret_files
 from .conftest import STACK, STAGING, Checkout, problems
 
 VALUE = "planted-value-7531"
+ROUNDS = vault._ROUNDS
+
+
+@pytest.fixture(autouse=True)
+def cheap_vaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vault takes its password to open, but no time; where Ansible opens it as well, it is a real one."""
+    monkeypatch.setattr(vault, "_ROUNDS", 10)
 
 
 @pytest.fixture(autouse=True)
@@ -316,7 +323,8 @@ def test_the_editor_of_the_person_is_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert editing.edit("a: b\n", tmp_path, editing.run_editor) == "a: b\nx: y"
 
 
-def test_ansible_vault_reads_ours_and_we_read_its(tmp_path: Path) -> None:
+def test_ansible_vault_reads_ours_and_we_read_its(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vault, "_ROUNDS", ROUNDS)
     tool = Path(sys.executable).with_name("ansible-vault")
     if not tool.exists():
         tool = Path(shutil.which("ansible-vault") or "")
