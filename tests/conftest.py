@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from pathlib import PurePath
 
@@ -27,3 +28,9 @@ class _ByLab(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Return what gives tests to processes."""
     return _ByLab(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what was made so far, all tests among it: it would find nothing, again and again."""
+    gc.collect()
+    gc.freeze()

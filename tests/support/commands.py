@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 import shlex
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from invoke import Program
+from invoke.parser import ParserContext
 
 import tasks
 
@@ -25,8 +27,17 @@ def parse(words: list[str]) -> list[str]:
 
 
 @functools.cache
+def _contexts() -> list[ParserContext]:
+    return list(tasks.namespace.to_contexts())
+
+
+@functools.cache
 def _parsed(words: tuple[str, ...]) -> tuple[str, ...]:
-    program = Program(namespace=tasks.namespace, name="inv", binary="inv")
+    # Invoke copies the parsers of all tasks each time: it gets those that are named.
+    named = [context for context in _contexts() if {context.name, *context.aliases} & set(words)]
+    narrowed = copy.copy(tasks.namespace)
+    narrowed.to_contexts = lambda *_, **__: named  # type: ignore[method-assign]
+    program = Program(namespace=narrowed, name="inv", binary="inv")
     program.create_config()
     program.parse_core(["inv", *words])
     program.parse_collection()
