@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -155,24 +156,43 @@ def wheel(folder: Path, name: str, version: str) -> None:
 HEAD = "#   uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header"
 
 
-@pytest.fixture
-def wheels(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All packages of the world; the checkout has locked the first version of each, its second list held to the first."""
-    folder = tmp_path / "wheels"
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`wheels`, all packages of the world; a `checkout` that has locked the first version of each."""
+    base = tmp_path_factory.mktemp("locked")
+    folder, checkout = base / "wheels", base / "checkout"
     folder.mkdir()
-    monkeypatch.setenv("UV_NO_INDEX", "1")
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    checkout.mkdir()
+    git(checkout, "init", "-q")
     for name in ("alpha", "beta"):
         wheel(folder, name, "1.0")
     write(checkout, "requirements.in", f"{HEAD} requirements.in -o requirements.lock\nalpha\n")
     checks = f"{HEAD} requirements-checks.in -o requirements-checks.lock\n-c requirements.lock\nalpha\nbeta\n"
     write(checkout, "requirements-checks.in", checks)
-    for name in ("requirements.in", "requirements-checks.in"):
-        write(checkout, name.replace(".in", ".lock"), "")
-        packages._compile(checkout, name)
+    with pytest.MonkeyPatch.context() as patch:
+        only(folder, base / "cache", patch)
+        for name in ("requirements.in", "requirements-checks.in"):
+            write(checkout, name.replace(".in", ".lock"), "")
+            packages._compile(checkout, name)
     for name in ("alpha", "beta"):
         wheel(folder, name, "1.1")
+    return base
+
+
+def only(wheels: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have uv know these packages and no others."""
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_CACHE_DIR", str(cache))
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, checkout: Path, locked: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All packages of the world; the checkout has locked the first version of each, its second list held to the first."""
+    folder = tmp_path / "wheels"
+    shutil.copytree(locked / "wheels", folder)
+    shutil.copytree(locked / "checkout", checkout, dirs_exist_ok=True)
+    only(folder, tmp_path / "cache", monkeypatch)
     return folder
 
 

@@ -104,12 +104,14 @@ def test_all_well(serve: Callable[[Answer], str]) -> None:
         (b"ICY 200 OK\r\n\r\n", "no HTTP answer"),
     ],
 )
-@pytest.mark.parametrize("kind", ["keep-alive=1", "new=20"])
-def test_wrong_answers(serve: Callable[[Answer], str], data: bytes, reason: str, kind: str) -> None:
-    with load.running(serve(always(data, stays=False)), kind, TARGET) as client:
-        client.wait(failed=2)
+def test_wrong_answers(serve: Callable[[Answer], str], data: bytes, reason: str) -> None:
+    with load.running(serve(always(data, stays=False)), "keep-alive=1x0.05 new=20", TARGET) as client:
+        client.wait(failed=6)  # they take turns
     assert set(client.report.document["reasons"]) == {reason}
     assert client.report.document["examples"][0]["reason"] == reason
+    kinds = client.report.document["kinds"]
+    assert {name: kinds[name]["failed"] for name in kinds} == {name: kinds[name]["requests"] for name in kinds}
+    assert min(kinds[name]["failed"] for name in ("keep-alive", "new")) > 0
 
 
 def test_nobody_listens() -> None:
