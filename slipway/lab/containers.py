@@ -85,7 +85,7 @@ def remove_lab(lab: str) -> bool:
     """
     mine = ("--quiet", "--filter", f"label={names.LAB}={names.lab_id(lab)}")
     moved = ("--quiet", "--filter", f"label={names.MOVED}={names.lab_id(lab)}")
-    pushed = _pushed(lab)
+    names_there = pushed(names.part(lab, "registry"))
     containers = engine.docker("ps", "--all", *mine).out.split()
     if containers:
         engine.docker("rm", "--force", "--volumes", *containers)
@@ -99,9 +99,9 @@ def remove_lab(lab: str) -> bool:
     images = list(dict.fromkeys(engine.docker("images", *moved).out.split()))
     if images:
         engine.docker("rmi", "--force", *images)
-    if pushed:
-        engine.docker("rmi", *pushed, check=False)
-    return bool(containers or volumes or networks or images or pushed)
+    if names_there:
+        engine.docker("rmi", *names_there, check=False)
+    return bool(containers or volumes or networks or images or names_there)
 
 
 def has_backups(lab: str) -> bool:
@@ -114,10 +114,10 @@ def remove_backups(lab: str) -> None:
     engine.docker("volume", "rm", "--force", names.backups(lab))
 
 
-def _pushed(lab: str) -> list[str]:
-    """Return the names that images have on this engine because they were pushed to a lab's registry."""
+def pushed(registry: str) -> list[str]:
+    """Return the names that images have on this engine because they were pushed to the registry in a container."""
     binding = '{{range index .HostConfig.PortBindings "5000/tcp"}}{{.HostPort}}{{end}}'
-    port = engine.docker("inspect", "--format", binding, names.part(lab, "registry"), check=False).out.strip()
+    port = engine.docker("inspect", "--format", binding, registry, check=False).out.strip()
     if not port:
         return []
     listed = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").out.split()

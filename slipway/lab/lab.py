@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import ip_network
@@ -13,13 +13,11 @@ from typing import Literal
 
 from slipway import process, report
 from slipway.errors import SlipwayError
-from slipway.lab import containers, engine, frozen, hosts, images, machine, names, owner, places, planned
+from slipway.lab import containers, engine, frozen, hosts, images, machine, names, owner, places, planned, stock
 from slipway.lab import state as states
 from slipway.lab.containers import Found, PortTakenError
 from slipway.lab.state import LabHost, LabState
 from slipway.settings.keeping import LAB_FOLDER
-
-REGISTRY = "registry:2"
 
 
 def up(
@@ -31,6 +29,7 @@ def up(
     *,
     disk_mb: int = 0,
     owner_pid: int | None = None,
+    settings: Callable[[], str] = str,
 ) -> LabState:
     """Make sure that lab `name` is up, and return it: hosts that accept `admin` by SSH, and a registry.
 
@@ -45,6 +44,8 @@ def up(
         mounts: folders of this machine to mount in each host at the same path.
         disk_mb: size of a new host's disk for images and volumes (default: no limit), to run full in a test.
         owner_pid: process that the lab shall not outlive, even if that is killed (default: it stays until `down`).
+        settings: asked, where a host is to be made, for the digest of what it will be provisioned with: one that was frozen
+            like that is taken before others.
 
     Raises:
         SlipwayError: an image can neither be pulled nor built, or a container or host does not come up.
@@ -67,7 +68,7 @@ def up(
         if wanted == have and _all_run(wanted, found):
             return wanted
         with report.step(f"Start the lab {name}") as step:
-            wanted = _converge(wanted)
+            wanted = _converge(wanted, settings)
             step.done(_words(wanted))
         return wanted
 
@@ -141,10 +142,10 @@ def _all_run(wanted: LabState, found: dict[str, Found]) -> bool:
     return running == boxes and all(host.address in known for host in wanted.hosts)
 
 
-def _converge(wanted: LabState) -> LabState:
+def _converge(wanted: LabState, settings: Callable[[], str]) -> LabState:
     """Make every part of the lab that is missing or stopped; return the lab with the ports it got in the end."""
     machine.need("ssh", "openssh-client")
-    images.ensure_all([images.HOST, REGISTRY])
+    images.ensure_all([images.HOST, stock.REGISTRY])
     key = _keys(wanted)
     states.save(wanted)
     if wanted.owner:
@@ -157,7 +158,7 @@ def _converge(wanted: LabState) -> LabState:
         engine.docker("volume", "rm", "--force", f"{surplus}-docker", check=False)
     wanted = _registry(wanted, found)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        made = list(pool.map(lambda host: _host(wanted, host, key, found), wanted.hosts))
+        made = list(pool.map(lambda host: _host(wanted, host, key, found, settings), wanted.hosts))
         wanted = replace(wanted, hosts=tuple(made))
         states.save(wanted)
         keys = list(pool.map(hosts.await_boot, wanted.hosts))
@@ -191,8 +192,9 @@ def _registry(wanted: LabState, found: dict[str, Found]) -> LabState:
         return wanted
     if have:
         engine.docker("rm", "--force", name)
+    image = stock.ensure() if any(host.kind == "provisioned" for host in wanted.hosts) else stock.REGISTRY
     labels = names.labels(wanted.name, wanted.owner)
-    engine.docker("volume", "create", *labels, f"{name}-data")
+    engine.docker("volume", "create", *labels, f"{name}-data")  # what the image has there is copied into it
     address = str(ip_network(wanted.subnet)[2])
     options = [
         *("--network", wanted.network, "--ip", address, "--network-alias", "registry.lab"),
@@ -200,7 +202,7 @@ def _registry(wanted: LabState, found: dict[str, Found]) -> LabState:
         *("--volume", f"{name}-data:/var/lib/registry", *labels, "--label", f"slipway.spec={_spec(wanted, None)}"),
     ]
     try:
-        containers.run(name, REGISTRY, options)
+        containers.run(name, image, options)
     except PortTakenError:
         from slipway.lab import free
 
@@ -209,10 +211,12 @@ def _registry(wanted: LabState, found: dict[str, Found]) -> LabState:
     return wanted
 
 
-def _host(wanted: LabState, host: LabHost, key: str, found: dict[str, Found]) -> LabHost:
+def _host(wanted: LabState, host: LabHost, key: str, found: dict[str, Found], settings: Callable[[], str]) -> LabHost:
     """Make sure that one host runs; return it with the ports it got."""
     have = found.get(host.container)
-    image = (frozen.lookup() or images.HOST) if host.kind == "provisioned" else images.HOST
+    image = images.HOST
+    if not have and host.kind == "provisioned":
+        image = frozen.lookup(settings()) or image
     if have:
         if _as_wanted(have, wanted, host) and containers.revive(have):
             return host

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import SlipwayError
-from slipway.lab import containers, engine, frozen, hosts, lab, names, places, registry, state
+from slipway.lab import containers, engine, frozen, hosts, images, lab, names, places, registry, state, stock
 from slipway.lab.state import LabState
 from tests.support.visitor import get
 
@@ -213,9 +213,36 @@ def test_a_frozen_host_is_another_host(up: LabState, monkeypatch: pytest.MonkeyP
         assert on(copy, own) == Path(copy.key_file).with_suffix(".pub").read_text().strip()
         lab.down(name, data=True)
         assert frozen.lookup(), "it outlives the labs that start from it"
+        assert frozen.lookup("these") == frozen.tag(), "of one playbook and other settings"
+        engine.docker("tag", frozen.tag(), f"{frozen.tag()}-these")
+        assert frozen.lookup("these") == f"{frozen.tag()}-these"
     finally:
         lab.down(name, data=True)
-        engine.docker("rmi", "--force", frozen.tag(), check=False)
+        engine.docker("rmi", "--force", frozen.tag(), f"{frozen.tag()}-these", check=False)
+
+
+def test_a_lab_of_provisioned_hosts_has_official_images_at_its_start(up: LabState) -> None:
+    images.ensure("redis:8")
+    assert registry.digest(up.registry.push, "library/redis", "8") is None, "one of bare hosts has none"
+    name = f"{NAME}-stocked"
+    try:
+        have = lab.up(name, kind="provisioned", owner_pid=os.getpid())
+        if have.host("app1").kind == "bare":
+            pytest.skip("no host of this playbook is frozen yet")
+        assert registry.digest(have.registry.push, "library/redis", "8")
+        own = f"{have.registry.push}/probe/own"
+        context = f"{state.folder(name)}/own"
+        Path(context).mkdir()
+        Path(context, "Dockerfile").write_text("FROM redis:8\nCOPY Dockerfile /\n")
+        stock.make_known("redis:8", have)
+        engine.docker("build", "--tag", own, context)
+        said = engine.docker("push", own).out
+        assert said.count("Pushed") == 1, "the layers of what it is built on are there"
+        assert "Mounted from library/redis" in said
+    finally:
+        lab.down(name, data=True)
+    assert stock.ensure() != stock.REGISTRY
+    assert not stock._being_filled()
 
 
 def test_earlier_frozen_hosts_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +257,7 @@ def test_earlier_frozen_hosts_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         archive.add(__file__)
     frozen_in = {
         "newest": places.CHECKOUT,
+        "newest-with-settings": places.CHECKOUT,
         "earlier": places.CHECKOUT,
         "others": other,
         "gone": "/gone",
@@ -245,10 +273,10 @@ def test_earlier_frozen_hosts_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     try:
         frozen._sweep(f"{frozen.REPOSITORY}:newest")
-        assert left() == {"newest", "others", "used"}
+        assert left() == {"newest", "newest-with-settings", "others", "used"}
         engine.docker("rm", container)
         frozen._sweep(f"{frozen.REPOSITORY}:newest")
-        assert left() == {"newest", "others"}
+        assert left() == {"newest", "newest-with-settings", "others"}
     finally:
         engine.docker("rm", "--force", container, check=False)
         engine.docker("rmi", *(f"{frozen.REPOSITORY}:{tag}" for tag in left()), check=False)

@@ -23,7 +23,7 @@ from slipway.target.compose.session import Access, HostSession, LoginRefused
 
 if TYPE_CHECKING:
     from slipway.host.verify import Suite, VerifyResult
-    from slipway.lab.state import LabState
+    from slipway.lab.state import LabHost, LabRegistry, LabState
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,33 @@ def _lab(env: Environment, yes: bool, start: bool, mounts: Sequence[Path]) -> La
         ports=ports,
         mounts=mounts,
         owner_pid=int(owner) if owner else None,
+        settings=lambda: _settings_in_lab(env),
     )
 
 
+def _settings_in_lab(env: Environment) -> str:
+    """Return the digest of what a lab's only host is provisioned with; "" where hosts know each other's addresses."""
+    from slipway.host.inventory import digest, needs
+    from slipway.lab.state import LabHost, LabRegistry
+
+    if env.lab is None or env.lab.hosts != 1:
+        return ""
+    host = LabHost("app1", container="", address="host.invalid")
+    alike = _in_lab(env, (host,), LabRegistry(push="registry.invalid"))
+    try:
+        return digest(alike, needs([load.stack(env, entry.name) for entry in env.stacks]))
+    except BadInput:  # who provisions it tells that
+        return ""
+
+
 def _with_lab(env: Environment, lab: LabState) -> Environment:
-    hosts = tuple(Host(name=h.name, address=h.address, port=h.port, user=h.user, admin=h.admin) for h in lab.hosts)
-    registry = Registry(push=lab.registry.push, pull=lab.registry.pull, insecure=True, mirror=True)
-    return env.model_copy(update={"hosts": hosts, "registry": registry})
+    return _in_lab(env, lab.hosts, lab.registry)
+
+
+def _in_lab(env: Environment, hosts: Sequence[LabHost], registry: LabRegistry) -> Environment:
+    own = tuple(Host(name=h.name, address=h.address, port=h.port, user=h.user, admin=h.admin) for h in hosts)
+    named = Registry(push=registry.push, pull=registry.pull, insecure=True, mirror=True)
+    return env.model_copy(update={"hosts": own, "registry": named})
 
 
 @dataclass(frozen=True)
@@ -255,8 +275,8 @@ def provision(place: Workplace) -> None:
     if place.lab and place.env.lab and place.env.lab.kind == "provisioned":
         from slipway.lab import frozen
 
-        if frozen.lookup() is None:
-            frozen.freeze(place.lab.hosts[0])
+        settings = inventory.digest(place.env, needed) if len(place.env.hosts) == 1 else ""
+        frozen.freeze(place.lab.hosts[0], settings)
 
 
 def all_stacks(place: Workplace) -> list[Stack]:

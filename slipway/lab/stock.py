@@ -1,0 +1,101 @@
+"""The registry that labs of provisioned hosts start from: it has the official images that this machine has.
+
+To push them is to compress them, which takes longer than all else that such a lab does at its start. So they are pushed once, to
+a registry that is kept as an image; what is pushed to a lab's own registry then is known there by its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from slipway import report
+from slipway.lab import containers, engine, images, names, places, registry
+from slipway.lab.state import LabState
+from slipway.settings import imagename
+
+REGISTRY = "registry:2"
+REPOSITORY = "slipway-lab-registry"
+_MAKING = "slipway.stock"
+"""Label of the registry that is being filled."""
+_STORAGE = "/var/lib/registry"
+_DOCKERFILE = f"FROM {REGISTRY}\nCOPY storage {_STORAGE}\n"
+
+
+def ensure() -> str:
+    """Return the image of a registry with the official images that are on the engine: there already, or made now.
+
+    Raises:
+        SlipwayError: the registry does not start or does not take them.
+    """
+    have = {name: found for name in images.STANDINS if (found := _id(name))}
+    for other in (images.BASE, images.HOST, REGISTRY):
+        have.pop(other, None)
+    if not have:
+        return REGISTRY
+    wanted = hashlib.sha256(repr((_id(REGISTRY), sorted(have.items()), _DOCKERFILE)).encode()).hexdigest()[:16]
+    stocked = f"{REPOSITORY}:{wanted}"
+    if _id(stocked):
+        return stocked
+    with places.lock("stock", among=places.of_user()):
+        if not _id(stocked):
+            with report.step("Stock a registry with official images, for this lab and later ones"):
+                _make(stocked, list(have))
+            _sweep(stocked)
+    return stocked
+
+
+def make_known(name: str, state: LabState) -> None:
+    """Tell the engine which layers of the official image `name` a lab's registry has: what is built on it is pushed without them.
+
+    Raises:
+        SlipwayError: the registry does not take it.
+    """
+    wanted = imagename.parse(name)
+    if wanted.registry != imagename.HUB or images.was_published(name, state):
+        return
+    if registry.digest(state.registry.push, wanted.path, wanted.tag):
+        images.publish(name, state)
+
+
+def _id(name: str) -> str:
+    return engine.docker("image", "inspect", "--format", "{{.Id}}", name, check=False).out.strip()
+
+
+def _make(stocked: str, official: list[str]) -> None:
+    for left in _being_filled():  # by a process that was killed
+        _remove(left)
+    argv = ("--detach", "--label", f"{_MAKING}=", "--publish", "127.0.0.1::5000", REGISTRY)
+    container = engine.docker("run", *argv).out.strip()
+    try:
+        port = engine.docker("port", container, "5000/tcp").out.strip().rpartition(":")[2]
+        for name in official:
+            parsed = imagename.parse(name)
+            target = f"127.0.0.1:{port}/{parsed.path}:{parsed.tag}"
+            engine.docker("tag", name, target)
+            engine.docker("push", "--quiet", target)
+        with tempfile.TemporaryDirectory(dir=places.home(), prefix="build-") as folder:
+            engine.docker("cp", f"{container}:{_STORAGE}", Path(folder) / "storage")
+            (Path(folder) / "Dockerfile").write_text(_DOCKERFILE)
+            engine.docker("build", "--label", f"{names.MOVED}=", "--tag", stocked, folder)
+    finally:
+        _remove(container)
+
+
+def _being_filled() -> list[str]:
+    return engine.docker("ps", "--all", "--quiet", "--filter", f"label={_MAKING}").out.split()
+
+
+def _remove(container: str) -> None:
+    pushed = containers.pushed(container)
+    engine.docker("rm", "--force", "--volumes", container)
+    if pushed:
+        engine.docker("rmi", "--no-prune", *pushed, check=False)
+
+
+def _sweep(newest: str) -> None:
+    """Remove those with other images in them, but for what a lab has."""
+    listing = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY).out.split()
+    if others := set(listing) - {newest}:
+        engine.docker("rmi", *others, check=False)
