@@ -192,7 +192,7 @@ def _registry(wanted: LabState, found: dict[str, Found]) -> LabState:
         return wanted
     if have:
         engine.docker("rm", "--force", name)
-    image = stock.ensure() if any(host.kind == "provisioned" for host in wanted.hosts) else stock.REGISTRY
+    image = stock.ensure(make=any(host.kind == "provisioned" for host in wanted.hosts))
     labels = names.labels(wanted.name, wanted.owner)
     engine.docker("volume", "create", *labels, f"{name}-data")  # what the image has there is copied into it
     address = str(ip_network(wanted.subnet)[2])

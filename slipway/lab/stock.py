@@ -1,7 +1,7 @@
-"""The registry that labs of provisioned hosts start from: it has the official images that this machine has.
+"""The registry that labs start from, once it was made: it has the official images that this machine has.
 
-To push them is to compress them, which takes longer than all else that such a lab does at its start. So they are pushed once, to
-a registry that is kept as an image; what is pushed to a lab's own registry then is known there by its digest.
+To push them is to compress them, which takes longer than all else that a lab of provisioned hosts does at its start: for the first
+such lab they are pushed to a registry that is kept as an image. What is built on them is pushed without their layers then.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ _STORAGE = "/var/lib/registry"
 _DOCKERFILE = f"FROM {REGISTRY}\nCOPY storage {_STORAGE}\n"
 
 
-def ensure() -> str:
-    """Return the image of a registry with the official images that are on the engine: there already, or made now.
+def ensure(*, make: bool) -> str:
+    """Return the image of a registry with the official images that are on the engine.
+
+    Args:
+        make: make it where there is none yet; otherwise the image of an empty registry is returned then.
 
     Raises:
         SlipwayError: the registry does not start or does not take them.
@@ -32,12 +35,12 @@ def ensure() -> str:
     have = {name: found for name in images.STANDINS if (found := _id(name))}
     for other in (images.BASE, images.HOST, REGISTRY):
         have.pop(other, None)
-    if not have:
-        return REGISTRY
     wanted = hashlib.sha256(repr((_id(REGISTRY), sorted(have.items()), _DOCKERFILE)).encode()).hexdigest()[:16]
     stocked = f"{REPOSITORY}:{wanted}"
     if _id(stocked):
         return stocked
+    if not (have and make):
+        return REGISTRY
     with places.lock("stock", among=places.of_user()):
         if not _id(stocked):
             with report.step("Stock a registry with official images, for this lab and later ones"):
