@@ -164,11 +164,11 @@ def _make(
         reference = f"{client.registry.push}/{name}"
         build(service, [f"{reference}:{version}", f"{reference}:{source}"], _labels(stack, service), step.say)
         with _one_push:
-            for tag in (source, version):  # a version is only there with what tells its source
-                push(f"{reference}:{tag}", client, password, step.say)
-        digest = client.digest(name, version)
-        step.done(f"{version}, pushed as {str(digest)[:19]}")
-    return _image(stack, service, client, str(digest), "built")
+            push(f"{reference}:{source}", client, password, step.say)
+        digest = str(client.digest(name, source))
+        client.retag(name, digest, version)  # a version is only there with what tells its source
+        step.done(f"{version}, pushed as {digest[:19]}")
+    return _image(stack, service, client, digest, "built")
 
 
 def _labels(stack: Stack, service: Service) -> dict[str, str]:

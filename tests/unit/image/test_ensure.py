@@ -10,6 +10,7 @@ import pytest
 from slipway.errors import BadInput
 from slipway.image import build as images
 from slipway.lab import images as lab_images
+from slipway.lab import stock
 from tests.support import values
 from tests.support.values import LAB, Played
 
@@ -104,18 +105,17 @@ def test_a_name_that_this_very_source_has_is_no_change(tmp_path: Path, built: li
 def test_a_version_is_never_there_without_what_tells_its_source(
     tmp_path: Path, built: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between two pushes, the same command goes on."""
-    registry, push = Played(), images.push
+    """Killed between the push and the version's name, the same command goes on."""
+    registry = Played()
 
-    def killed(reference: str, *rest: Any) -> None:
-        if ":name" in reference:
-            raise KeyboardInterrupt
-        push(reference, *rest)
+    def killed(name: str, digest: str, tag: str) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(images, "push", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(registry, "retag", killed)
         ensure(tmp_path, registry, "name", build=True, rebuild=True)
-    monkeypatch.setattr(images, "push", push)
+    assert registry.tags
+    assert not [tag for tag in registry.tags if tag.endswith(":name")]
     assert set(ensure(tmp_path, registry, "name", build=True, rebuild=True)) == set(NAMES)
 
 
@@ -132,9 +132,12 @@ def test_a_labs_engine_gets_base_images_before_a_build_only(
 ) -> None:
     asked: list[list[str]] = []
     monkeypatch.setattr(lab_images, "ensure_all", asked.append)
+    known: list[str] = []
+    monkeypatch.setattr(stock, "make_known", lambda name, lab: known.append(name))
     registry = Played()
     ensure(tmp_path, registry, "v1", build=True, lab=LAB, dry=True)
     ensure(tmp_path, registry, "v1", build=True, lab=LAB)
     ensure(tmp_path, registry, "v1", build=True, lab=LAB)
     ensure(tmp_path, registry, "v2", build=True)
     assert asked == [["python:3.13-slim-trixie"]]
+    assert known == ["python:3.13-slim-trixie"], "its layers are not pushed again"
