@@ -1,4 +1,4 @@
-"""How tests are shared out among processes: a file stays together, and so do files of `lab/` whose tests share a lab."""
+"""How tests are shared out among processes: a file stays together, and so does a folder of `lab/`, whose tests share a lab."""
 
 from __future__ import annotations
 
@@ -17,32 +17,16 @@ settings.load_profile("slipway")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-LONG = (
-    ("data/test_backup", "data/test_kinds_of_data", "data/test_repositories"),
-    ("workshop",),
-    ("faults",),
-    ("workshop/test_failures", "workshop/test_suites"),
-    ("data",),
-    ("test_main_job",),
-    ("test_two_hosts",),
-    ("test_dev",),
-    ("test_lab",),
-)
-"""Tests of `lab/` that one process runs in one go, by the beginnings of their files' names, of which the longest counts.
-
-The longest go first: what begins last decides when all have ended. The longest folders are two: each starts its lab once more.
-"""
+LONG = ("data", "workshop", "faults", "test_main_job.py", "test_two_hosts.py", "test_dev.py", "test_lab.py")
+"""Folders and files of `lab/`, the longest first: what begins last decides when all have ended."""
 
 
 def share(nodeid: str) -> tuple[int, str]:
     """Return the place in the order, and the name, of what a test is run together with."""
     file = PurePath(nodeid.partition("::")[0])
-    name = "/".join(file.parts[2:])
-    fitting = [(len(start), n) for n, one in enumerate(LONG) for start in one if name.startswith(start)]
-    if file.parts[1:2] != ("lab",) or not fitting:
-        return len(LONG), str(file)
-    _, n = max(fitting)
-    return n, " ".join(LONG[n])
+    together = file.parent if file.parent.parent.name == "lab" else file
+    known = together.parent.name == "lab" and together.name in LONG
+    return LONG.index(together.name) if known else len(LONG), str(together)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _ByLab(LoadScopeScheduling):  # type: ignore[misc]
-    """xdist's `loadfile`, but for what shares a lab. (Its `loadgroup` renames tests, which pytest 9.2 ignores.)"""
+    """xdist's `loadfile`, but for the folders of `lab/`. (Its `loadgroup` renames tests, which pytest 9.2 ignores.)"""
 
     def _split_scope(self, nodeid: str) -> str:
         return share(nodeid)[1]
