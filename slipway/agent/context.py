@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,13 @@ from .state import StackHome, append_line, now, read_json, sweep
 
 Result = dict[str, Any]
 _KINDS: dict[str, Callable[..., Result]] = {}
+
+_MODULES = {
+    "release": ".releases", "secrets": ".releases", "images": ".releases", "smoke": ".releases", "services": ".releases",
+    "schema": ".migrate", "logs": ".logs.operations",
+    "backup": ".data.operations", "restore": ".data.operations", "storage": ".data.operations", "apps": ".data.operations",
+}  # fmt: skip
+"""Where the operations of a group are, by the first part of their kind; the others are in `operations`."""
 
 
 def operation(kind: str) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
@@ -25,13 +33,9 @@ def operation(kind: str) -> Callable[[Callable[..., Result]], Callable[..., Resu
 
 
 def load(kind: str) -> None:
-    """Import the modules that register an operation. Reading logs is a matter of tenths of a second: it needs few."""
-    if kind.startswith("logs."):
-        from .logs import operations as _logs  # noqa: F401
-
-        return
-    from . import migrate, operations, proxy, releases  # noqa: F401
-    from .data import operations as _data  # noqa: F401
+    """Import the module that registers an operation: what is asked is a matter of tenths of a second, and needs few."""
+    if kind not in _KINDS:
+        importlib.import_module(_MODULES.get(kind.partition(".")[0], ".operations"), __package__)
 
 
 class Context:

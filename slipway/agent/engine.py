@@ -6,21 +6,18 @@ Source: Engine API 1.41, https://docs.docker.com/reference/api/engine/version/v1
 
 from __future__ import annotations
 
-import base64
-import calendar
 import contextlib
 import http.client
-import io
 import json
 import os
 import posixpath
 import socket
 import struct
 import subprocess
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -29,6 +26,9 @@ from .failure import OperationFailed
 
 CRITICAL = threading.Lock()
 """Held while there is no router: whoever ends this process waits for it, a little."""
+
+TASK = "slipway.task"
+"""Label of containers that do something for Slipway itself and are of no release: its value is the task."""
 
 SOCKET = os.environ.get("SLIPWAY_DOCKER_SOCKET", "/var/run/docker.sock")
 
@@ -105,7 +105,7 @@ def containers(*services: str, **labels: str) -> list[dict[str, Any]]:
 
 def moment(told: str) -> float:
     """Return a moment as the engine writes it (`2026-01-31T12:00:00.123456789Z`) as seconds since 1970, by this host's clock."""
-    return float(calendar.timegm(time.strptime(told[:19], "%Y-%m-%dT%H:%M:%S")))
+    return datetime.fromisoformat(f"{told[:19]}+00:00").timestamp()
 
 
 def of_release(stack: str, release: str, *services: str) -> list[dict[str, Any]]:
@@ -152,6 +152,9 @@ def folder_of_image(image: str, folder: str, stack: str) -> dict[str, str]:
     Raises:
         OperationFailed: the image has no such folder.
     """
+    import io
+    import tarfile
+
     labels = {"slipway.stack": stack, "com.docker.compose.oneoff": "True"}
     made = api("POST", "/containers/create", {"Image": image, "Cmd": ["true"], "Labels": labels})
     if made is None:
@@ -197,6 +200,8 @@ def pull(reference: str, auth: dict[str, str] | None, progress: Callable[[str], 
     name, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
     headers = {}
     if auth and name.startswith(f"{auth['serveraddress']}/"):
+        import base64
+
         headers["X-Registry-Auth"] = base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()
     path = "/images/create?" + urlencode({"fromImage": name, "tag": tag})
     layers: dict[str, tuple[int, int]] = {}

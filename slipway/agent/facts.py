@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import Any
 
 from . import balancer, door, engine, reap, router
-from .data import backup
-from .data.container import TASK
 from .lease import Lease
 from .logs import bound
 from .state import HOME, StackHome, read_json, read_lines
@@ -28,7 +24,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
             own and nobody can look them up.
         secrets: unused names are left out; only these are told.
     """
-    found = [c for c in engine.containers(slipway_stack=home.stack) if TASK not in c["Config"]["Labels"]]
+    found = [c for c in engine.containers(slipway_stack=home.stack) if engine.TASK not in c["Config"]["Labels"]]
     return {
         **about(home),
         "releases": {
@@ -44,7 +40,7 @@ def of(home: StackHome, challenge: str, secrets: list[str]) -> dict[str, Any]:
         "ledger": read_lines(home.ledger)[-200:],
         "lease": Lease(home.stack).holder(),
         "frozen": Lease(home.stack).frozen(),
-        "backup": backup.state(home),
+        "backup": _backup(home),
         "disk": bound.told(),
     }
 
@@ -81,7 +77,18 @@ def _secrets(
 
 def mac(challenge: str, value: str) -> str:
     """Return how a secret's value is told."""
+    import hashlib
+    import hmac
+
     return hmac.new(challenge.encode(), value.encode(), hashlib.sha256).hexdigest()
+
+
+def _backup(home: StackHome) -> dict[str, Any] | None:
+    if not (home.path / "backup" / "document.json").exists():
+        return None
+    from .data import glance
+
+    return glance.state(home)
 
 
 def _brief(container: dict[str, Any]) -> dict[str, Any]:

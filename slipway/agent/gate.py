@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import http.client
 import time
 from collections.abc import Callable
 from typing import Any
 
-from . import engine
+from . import beside, engine
 from .failure import OperationFailed
 
 _POLL = 0.1
@@ -79,8 +78,7 @@ def _all_ready(containers: list[dict[str, Any]], service: dict[str, Any], answer
         pairs = list(zip(states, containers, strict=True))
         answers[service["name"]] = ", ".join(s or c["State"]["Status"] for s, c in pairs)
         return all(s == "healthy" or (s is None and _age(c["State"]["StartedAt"]) > 2) for s, c in pairs)
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda c: _probe(c, service), containers))
+    results = beside.each(lambda c: _probe(c, service), containers)
     answers[service["name"]] = next((r for r in results if not r.startswith("200")), "200")
     return all(r.startswith("200") for r in results)
 

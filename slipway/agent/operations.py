@@ -57,7 +57,11 @@ def _end(context: Context, home: StackHome, outcome: str) -> Result:
     pyz = HOME / "agent" / "current.pyz"
     with reap.LOG.open("a") as log:
         subprocess.Popen(
-            [sys.executable, str(pyz), "reap"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-I", "-S", str(pyz), "reap"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     return {}
 

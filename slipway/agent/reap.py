@@ -10,13 +10,11 @@ import contextlib
 import json
 import sys
 import time
-import traceback
 from collections.abc import Set
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from . import engine, proxy, router, start
+from . import beside, engine, proxy, router, start
 from .failure import OperationFailed
 from .logs import bound
 from .logs.keep import logs_of_removed
@@ -28,18 +26,25 @@ LOG = HOME / "agent" / "reap.log"
 
 def reap_all() -> None:
     """Tidy every stack of this host; what goes wrong with one is logged and keeps nobody from the others."""
-    from .data import drill  # it imports this module
-
     for folder in sorted((HOME / "stacks").glob("*")):
         try:
-            drill.sweep(StackHome(folder.name))
+            if (folder / "drill").exists():
+                from .data import drill  # it imports this module, and much that few minutes need
+
+                drill.sweep(StackHome(folder.name))
             reap(StackHome(folder.name))
         except Exception:
-            print(now(), folder.name, traceback.format_exc(limit=-3), file=sys.stderr)
+            print(now(), folder.name, _trace(), file=sys.stderr)
     try:
         bound.bound()
     except Exception:
-        print(now(), traceback.format_exc(limit=-3), file=sys.stderr)
+        print(now(), _trace(), file=sys.stderr)
+
+
+def _trace() -> str:
+    import traceback
+
+    return traceback.format_exc(limit=-3)
 
 
 def reap(home: StackHome, wait: float = 60.0) -> None:
@@ -139,8 +144,7 @@ def stop(home: StackHome, release: str, *, cut: bool = False) -> None:
         routed = services.get(container["Config"]["Labels"].get("slipway.service"), {}).get("routed")
         start.stop(container, within=1 if cut and routed else None)
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(one, engine.containers(slipway_stack=home.stack, slipway_release=release)))
+    beside.each(one, engine.containers(slipway_stack=home.stack, slipway_release=release))
 
 
 def _prune(home: StackHome, policy: dict[str, Any], live: set[str]) -> None:
@@ -205,8 +209,7 @@ def remove_release(home: StackHome, release: str) -> None:
     images = home.meta(release).get("images", {}).values()
     found = engine.containers(slipway_stack=home.stack, slipway_release=release)
     with logs_of_removed(found):
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(start.stop, found))
+        beside.each(start.stop, found)
         for container in found:
             engine.api("DELETE", f"/containers/{container['Id']}", force="true")
     label = json.dumps({"label": [f"com.docker.compose.project={home.stack}-{release}"]})

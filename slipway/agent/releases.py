@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import engine, gate, reap, router, smoke, start, weight
+from . import beside, engine, gate, reap, router, smoke, start, weight
 from .context import Context, Result, operation
-from .data import backup
 from .failure import OperationFailed
 from .logs.keep import logs_of_removed
 from .state import StackHome, now, read_json, remove, write, write_json, write_secrets
@@ -44,8 +42,7 @@ def _rotate(_: Context, home: StackHome, release: str, secrets: Result) -> Resul
 @operation("images.pull")
 def _pull(context: Context, _: StackHome, images: list[str], auth: dict[str, str] | None) -> Result:
     missing = [i for i in images if not engine.has_image(i)]
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda i: engine.pull(i, auth, context.progress), missing))
+    beside.each(lambda i: engine.pull(i, auth, context.progress), missing, 3)
     return {"pulled": missing}
 
 
@@ -96,6 +93,8 @@ def _migrate(
     waiting = run_job(**run, command=pending, what="the waiting migrations could not be listed")["lines"]
     if waiting:
         if not context.data:  # a restore has made its own backup
+            from .data import backup
+
             backup.before_migrations(home, context.by, context.progress)
         context.progress(f"{len(waiting)} migrations: {', '.join(waiting)}")
         run_job(**run, command=command, what="a migration failed")

@@ -16,7 +16,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from queue import Queue
 from typing import Any
 
@@ -98,6 +97,8 @@ class Session:
                 self.send({**head, "event": "failed", "what": what, "seen": str(error.filename or "")})
                 break
             except Exception as error:
+                import traceback
+
                 seen = traceback.format_exc(limit=-4)
                 self.send(
                     {**head, "event": "failed", "what": f"{type(error).__name__}: {error}", "seen": seen, "bug": True}

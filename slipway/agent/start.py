@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import engine, weight
+from . import beside, engine, weight
 from .failure import OperationFailed
 from .logs.keep import logs_of_removed
 from .state import StackHome, now
@@ -35,8 +34,7 @@ def bring_up(home: StackHome, release: str, services: list[dict[str, Any]], *, r
         found = engine.of_release(home.stack, release)
         _number(home, release, services, found)
     waiting = [c for c in _of(found, [s["name"] for s in services]) if not c["State"]["Running"]]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(_start, waiting))
+    beside.each(_start, waiting, 4)
 
 
 def _of(containers: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:

@@ -6,9 +6,8 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import subprocess
-import tempfile
+import threading
 import time
 from collections.abc import Iterator, Set
 from pathlib import Path
@@ -43,16 +42,17 @@ def _naming(path: Path) -> Iterator[None]:
 def write(path: Path, text: str, mode: int = 0o640) -> None:
     """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+    temporary = path.parent / f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}"  # nobody writes two files at once
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         with _naming(path), os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(text.encode())
             file.flush()
             os.fsync(descriptor)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -222,4 +222,6 @@ def sweep(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a folder, whatever is in it."""
+    import shutil
+
     shutil.rmtree(folder, ignore_errors=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from .. import engine, failure, router
 from ..failure import OperationFailed
-from ..state import StackHome, append_line, now, read_json
-from . import copies, files, keep, lock, postgres, redis, retention, snapshots
+from ..state import StackHome, append_line, now
+from . import copies, files, glance, keep, lock, postgres, redis, retention, snapshots
 from .container import note
 from .lock import Who
 from .restic import Repository
@@ -198,33 +198,11 @@ def before_migrations(home: StackHome, by: str, progress: Progress) -> dict[str,
     if not any(home.meta(release).get("live_since") for release in home.known()):
         return None  # nobody has put anything there yet
     good = keep.noted(home, "good.json")
-    if good and 0 <= age(good["at"]) < document.fresh:
-        progress(f"backup {good['set']} is {age(good['at']) / 60:.0f} min old")
+    if good and 0 <= glance.age(good["at"]) < document.fresh:
+        progress(f"backup {good['set']} is {glance.age(good['at']) / 60:.0f} min old")
         return None
     who = Who("backup", by, "before migrations")
     return run(home, who, wait=3600.0, progress=progress)
-
-
-def age(at: str) -> float:
-    """Return the seconds since a moment as `state.now` tells it."""
-    return time.time() - engine.moment(at)
-
-
-def state(home: StackHome) -> dict[str, Any] | None:
-    """Return what `status` tells of backups, None where nothing is kept: `{last, age_s, set, late, failed}`."""
-    document = keep.known(home)
-    if not document or not document.kept:
-        return None
-    good = keep.noted(home, "good.json")
-    last = read_json(keep.folder(home) / "last.json") or {}
-    old = age(good["at"]) if good else None
-    failed = last.get("outcome") if last.get("outcome") not in (None, "done") else None
-    drill = keep.noted(home, "drill.json")
-    return {
-        "last": good.get("at"), "age_s": None if old is None else round(old), "set": good.get("set"),
-        "late": old is None or old > document.late_after, "failed": failed,
-        "drill": {k: drill[k] for k in ("at", "set", "verdict", "rto_s", "findings")} if drill else None,
-    }  # fmt: skip
 
 
 def run_all(only: Sequence[str] = ()) -> int:

@@ -29,7 +29,7 @@ RESTIC = "/slipway/restic"
 AUTHORITIES = "/slipway/ca.pem"
 """The certificates of authorities, from restic's image too: a database's image has none."""
 SECRETS = "/run/slipway"
-TASK = "slipway.task"
+TASK = engine.TASK
 """The label that tells throw-away containers of data from others."""
 CACHE = "slipway-restic-cache"
 

@@ -16,7 +16,7 @@ from .. import engine, failure, gate, router
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import HOME, StackHome, append_line, flock, now, remove
-from . import backup, keep, lock, restore, throwaway
+from . import glance, keep, lock, restore, throwaway
 from .container import note
 from .lock import Who
 from .restic import Repository
@@ -53,7 +53,7 @@ def run(home: StackHome, who: Who, *, wait: float = 0.0, progress: Progress = la
         try:
             manifest = repository.manifest(chosen)
             todo = restore.work(repository.document, manifest, ())
-            evidence |= {"bytes": sum(w.part["bytes"] for w in todo), "rpo_s": round(backup.age(manifest["at"]))}
+            evidence |= {"bytes": sum(w.part["bytes"] for w in todo), "rpo_s": round(glance.age(manifest["at"]))}
             evidence["parts"] = [{"service": w.service, "kind": w.kept.kind, "bytes": w.part["bytes"]} for w in todo]
             restore.refuse_full(todo)
             findings = _restored(repository, todo, chosen.release, evidence, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import backup, drill, keep, lock, quiet, restore_operations, retention, stale, storage  # noqa: F401 - some register what can be done
+from . import backup, drill, glance, keep, lock, quiet, restore_operations, retention, stale, storage  # noqa: F401 - some register what can be done
 from .lock import Who
 from .restic import Repository
 
@@ -31,7 +31,7 @@ def _run(context: Context, home: StackHome, by: str, command: str, only: list[st
 @operation("backup.list")
 def _list(_: Context, home: StackHome) -> Result:
     sets, half = Repository(home, lock.new_run()).sets(none_yet=True)
-    return {"sets": [s.document() for s in reversed(sets)], "half": len(half), "state": backup.state(home)}
+    return {"sets": [s.document() for s in reversed(sets)], "half": len(half), "state": glance.state(home)}
 
 
 @operation("backup.check")

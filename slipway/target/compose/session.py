@@ -6,14 +6,10 @@ Fabric would accept any host key (it sets AutoAddPolicy after we could say other
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
-import io
 import json
 import logging
 import shlex
 import threading
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,35 +19,12 @@ from typing import Any
 from slipway.errors import BadInput, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.settings.model import Host
+from slipway.target.compose import parcel
 
 PING_EVERY = 2.0
 SILENCE = 20.0
 """Seconds without a word from the host after which the connection is taken for cut. The agent gives up at 25 s by itself."""
 CONNECT_WITHIN = 10
-
-# Keeps the agent for the host's timer, then runs it. The digest names it, so two versions never mix.
-_BOOT = """
-import contextlib, os, sys
-digest, size = sys.stdin.buffer.readline().decode().split()
-data = sys.stdin.buffer.read(int(size))
-folder = os.environ.get("SLIPWAY_HOME", "/var/lib/slipway") + "/agent"
-path = folder + "/" + digest + ".pyz"
-if not os.path.isdir(folder):
-    print('{"event": "bare"}', flush=True)
-    sys.exit(0)
-if not os.path.exists(path):
-    for name in (folder + "/current.pyz", path):
-        new = name + ".%d" % os.getpid()
-        with open(new, "wb") as f: f.write(data)
-        os.replace(new, name)
-    for old in os.listdir(folder):
-        if ".pyz" in old and folder + "/" + old not in (path, folder + "/current.pyz"):
-            with contextlib.suppress(FileNotFoundError): os.unlink(folder + "/" + old)
-sys.path.insert(0, path)
-from slipway.agent.session import Session
-print('{"event": "ready"}', flush=True)
-Session().serve()
-"""
 
 
 class HostError(SlipwayError):
@@ -81,20 +54,6 @@ class Access:
 
     key_file: Path | None
     known_hosts: Path
-
-
-@functools.lru_cache
-def agent_zip() -> bytes:
-    """Return the agent as a zip archive that `python3` runs, the same bytes each time."""
-    package = Path(__file__).resolve().parents[2]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        files = {str(p.relative_to(package.parent)): p.read_text() for p in sorted((package / "agent").rglob("*.py"))}
-        files["slipway/__init__.py"] = ""
-        files["__main__.py"] = files["slipway/agent/__main__.py"]
-        for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
 
 
 class HostSession:
@@ -172,20 +131,23 @@ class HostSession:
             seen = str(error) or "the connection was closed"
             raise SlipwayError("the agent can't be started over SSH", where=self.host.name, seen=seen) from error
         event = self._read().get("event")
+        if event == "send":  # the host has no such agent yet, or another Python than it was kept for
+            data = parcel.archive()
+            self._send_raw(f"{len(data)}\n".encode() + data)
+            event = self._read().get("event")
         if event == "bare":
             raise LoginRefused("the host has not been provisioned", where=self.host.name)
         threading.Thread(target=self._ping, daemon=True).start()
 
     def _open_channel(self) -> None:
-        """Open a channel, start the agent's first lines there, and send the agent."""
-        data = agent_zip()
+        """Open a channel, start the agent's first lines there, and tell which agent is meant."""
         channel = self._connection.transport.open_session()
         channel.settimeout(SILENCE)
-        channel.exec_command(shlex.join(["python3", "-u", "-c", _BOOT]))
+        channel.exec_command(shlex.join(parcel.command()))
         self._channel = channel
         self._output = channel.makefile("r", 65536)
         self._errors = channel.makefile_stderr("r")
-        self._send_raw(f"{hashlib.sha256(data).hexdigest()[:16]} {len(data)}\n".encode() + data)
+        self._send_raw(f"{parcel.digest()}\n".encode())
 
     def _send_raw(self, data: bytes) -> None:
         with self._lock:

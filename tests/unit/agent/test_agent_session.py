@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from slipway.target.compose.session import agent_zip
+from slipway.target.compose import parcel
 
 
 class Agent:
@@ -21,7 +21,7 @@ class Agent:
 
     def __init__(self, folder: Path) -> None:
         archive = folder / "agent.pyz"
-        archive.write_bytes(agent_zip())
+        archive.write_bytes(parcel.archive())
         # Isolated: it has to work with nothing but the standard library.
         argv = [sys.executable, "-I", "-S", str(archive)]
         environment = {

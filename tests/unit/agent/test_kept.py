@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.agent import state
-from slipway.agent.data import backup, keep, restic
+from slipway.agent.data import backup, glance, keep, restic
 from slipway.agent.failure import OperationFailed
 
 DOCUMENT: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_what_is_kept_no_longer_goes(home: state.StackHome) -> None:
 
 
 def test_a_stack_that_was_never_told(home: state.StackHome) -> None:
-    assert backup.state(home) is None
+    assert glance.state(home) is None
     assert backup.before_migrations(home, "me", print) is None
     with pytest.raises(OperationFailed) as caught:
         keep.document(home)
@@ -80,22 +80,22 @@ def test_before_migrations(home: state.StackHome, monkeypatch: pytest.MonkeyPatc
 
 def test_a_backup_that_is_late(home: state.StackHome) -> None:
     keep.write_document(home, {**DOCUMENT, "late_after": 60}, {"password": "p"}, {})
-    assert backup.state(home) == {"last": None, "age_s": None, "set": None, "late": True, "failed": None, "drill": None}
+    assert glance.state(home) == {"last": None, "age_s": None, "set": None, "late": True, "failed": None, "drill": None}
     here = {"set": "x", "repository": DOCUMENT["repository"]}
     state.write_json(keep.folder(home) / "good.json", {**here, "at": state.now()})
     state.write_json(keep.folder(home) / "last.json", {"at": state.now(), "outcome": "failed: full"})
-    found = backup.state(home)
+    found = glance.state(home)
     assert found
     assert (found["set"], found["late"], found["failed"]) == ("x", False, "failed: full")
     state.write_json(keep.folder(home) / "good.json", {**here, "at": "2020-01-01T00:00:00.000Z"})
-    assert (backup.state(home) or {})["late"]
+    assert (glance.state(home) or {})["late"]
 
 
 def test_a_good_backup_of_another_repository_says_nothing(home: state.StackHome) -> None:
     here = {"set": "x", "repository": DOCUMENT["repository"], "at": state.now(), "verdict": "good"}
     state.write_json(keep.folder(home) / "good.json", here)
     keep.write_document(home, {**DOCUMENT, "repository": "/var/backups/other"}, {"password": "p"}, {})
-    found = backup.state(home) or {}
+    found = glance.state(home) or {}
     assert (found["set"], found["late"], found["drill"]) == (None, True, None)
 
 
@@ -106,7 +106,7 @@ def test_a_host_that_keeps_nothing_any_more(home: state.StackHome, monkeypatch: 
     assert keep.forget(home)
     assert not keep.forget(home)
     assert backup.run_all() == 0
-    assert backup.state(home) is None
+    assert glance.state(home) is None
     assert [p for p in keep.folder(home).rglob("*") if p.is_file()] == []
 
 

@@ -17,7 +17,8 @@ import pytest
 from slipway.errors import SlipwayError
 from slipway.plan.operation import Operation
 from slipway.settings.model import Host
-from slipway.target.compose.session import Access, HostError, HostSession, agent_zip
+from slipway.target.compose.parcel import archive
+from slipway.target.compose.session import Access, HostError, HostSession
 
 
 class Wire(io.BytesIO):
@@ -116,10 +117,10 @@ def test_a_server_that_opens_no_session(refusal: Exception) -> None:
 
 
 def test_the_agent_is_one_archive_of_the_standard_library() -> None:
-    assert agent_zip() is agent_zip()
-    with zipfile.ZipFile(io.BytesIO(agent_zip())) as archive:
-        names = archive.namelist()
+    assert archive() is archive()
+    with zipfile.ZipFile(io.BytesIO(archive())) as opened:
+        names = opened.namelist()
         assert {"__main__.py", "slipway/__init__.py", "slipway/agent/operations.py"} <= set(names)
-        text = "\n".join(archive.read(name).decode() for name in names)
+        text = "\n".join(opened.read(name).decode() for name in names)
     for foreign in ("import yaml", "import pydantic", "import docker\n", "from slipway.plan", "from slipway.settings"):
         assert foreign not in text
