@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .. import engine, failure, router
+from .. import failure, router
 from ..failure import OperationFailed
 from ..state import StackHome, append_line, now
 from . import copies, files, glance, keep, lock, postgres, redis, retention, snapshots
