@@ -130,3 +130,26 @@ def test_what_is_dumped_is_read_back(value: Any) -> None:
 def test_dumped_text_stays_text_for_either_reader(text: str) -> None:
     dumped = scalars.dump({"a": [text]})
     assert read(dumped).data == yaml.safe_load(dumped) == {"a": [text]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b",
+        "two\nlines\n",
+        "\n\n",
+        "é",
+        "💥",
+        "C:\\Users",
+        "0123",
+        "\ufeff\x85\u2028",
+        "word " * 60,
+        "",
+        "- x",
+        "'\"",
+    ],
+)
+def test_libyaml_writes_what_pyyaml_writes(text: str) -> None:
+    """A release's text does not change with how PyYAML was built (an empty key aside)."""
+    for value in ({"a": text}, {"a": [text, {"b": text}], "c": 1.5}, {text or "key": None}):
+        assert scalars.dump(value) == scalars._dumped(value, yaml.SafeDumper)
