@@ -48,16 +48,19 @@ def freeze(host: LabHost, settings: str = "") -> None:
         host: the host.
         settings: digest of what it was provisioned with; "": a later host starts from it and is provisioned all the same.
     """
-    missing = [name for name in dict.fromkeys((_tag_of(settings), tag())) if not _there(name)]
-    if not missing or _used(host):
+    wanted = dict.fromkeys((_tag_of(settings), tag()))
+    if all(map(_there, wanted)) or _used(host):
         return
     mine = f"{FROZEN}={json.dumps(str(places.CHECKOUT))}"
-    with report.step(f"Freeze {host.name}"):
+    with places.lock("freeze", among=places.of_user()), report.step(f"Freeze {host.name}"):
+        missing = [name for name in wanted if not _there(name)]
+        if not missing:  # another process made it while we waited
+            return
         engine.docker("exec", host.container, "sync")
         engine.docker("commit", "--change", f"LABEL {mine} {names.MOVED}=", host.container, missing[0])
         for name in missing[1:]:
             engine.docker("tag", missing[0], name)
-    _sweep(tag())
+        _sweep(tag())
 
 
 def _tag_of(settings: str) -> str:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import Checkout, Result
@@ -14,6 +15,7 @@ from tests.support.visitor import Answer, Visitor, get
 
 SLACK = 5.0
 """What a test allows over a promised time, since others may use the machine; `inv bench` measures the promises."""
+_SEEN = Path(__file__).with_name("seen.py").read_text()
 PATIENCE = 3.0
 """How much longer than on a quiet machine tests wait for what they wait for; where it comes sooner that costs nothing."""
 
@@ -78,23 +80,11 @@ class Site:
 
     def containers(self, host: str = "app1") -> dict[str, dict[str, Any]]:
         """Return the stack's containers by name: id, state, release, service, started (as the engine says it)."""
-        ids = self.on("docker", "ps", "--all", "--quiet", "--filter", f"label=slipway.stack={self.stack}", host=host)
-        if not ids:
-            return {}
-        return {
-            c["Name"].lstrip("/"): {
-                "id": c["Id"],
-                "state": c["State"]["Status"],
-                "started": c["State"]["StartedAt"],
-                "service": c["Config"]["Labels"]["slipway.service"],
-                "release": c["Config"]["Labels"].get("slipway.release"),
-                "image": c["Config"]["Image"],
-            }
-            # One may vanish between the two calls: then the engine says so besides.
-            for c in json.loads(
-                self.on("docker", "inspect", *ids.split(), host=host, check=False).partition("\n]")[0] + "]"
-            )
-        }
+        found: dict[str, dict[str, Any]] = self._seen(host, "containers")["containers"]
+        return found
+
+    def _seen(self, host: str, *parts: str) -> dict[str, Any]:
+        return dict(json.loads(self.python(_SEEN, self.stack, *parts, host=host)))
 
     def running(self, host: str = "app1") -> dict[str, int]:
         """Return how many containers run, by release."""
@@ -106,7 +96,7 @@ class Site:
 
     def releases(self, host: str = "app1") -> set[str]:
         """Return the releases that have a folder on a host."""
-        return set(self.on("ls", f"/var/lib/slipway/stacks/{self.stack}/releases", host=host, check=False).split())
+        return set(self._seen(host, "releases")["releases"])
 
     def router(self, command: str, host: str = "app1") -> str:
         """Say something to the router at its socket, by hand."""
@@ -118,8 +108,8 @@ class Site:
 
     def weights(self, host: str = "app1") -> dict[str, int]:
         """Return the weight of each of the stack's servers in the router."""
-        rows = [line.split(",") for line in self.router("show stat -1 4 -1", host=host).splitlines()[1:] if line]
-        return {f"{r[0]}/{r[1]}": int(r[18] or 0) for r in rows if r[0].startswith(f"{self.stack}:")}
+        found: dict[str, int] = self._seen(host, "weights")["weights"]
+        return found
 
     def settled(self, host: str = "app1") -> dict[str, Any]:
         """Return the footprint once it stays the same: after a deploy old releases end without anybody waiting for them."""
@@ -134,14 +124,7 @@ class Site:
 
     def footprint(self, host: str = "app1") -> dict[str, Any]:
         """Return all that a deploy may leave on a host: containers, networks, images, folders, shares."""
-        images = "{{.Repository}}@{{.Digest}}"
-        return {
-            "containers": {n: (c["id"], c["state"], c["started"]) for n, c in self.containers(host).items()},
-            "networks": sorted(self.on("docker", "network", "ls", "--format", "{{.Name}}", host=host).split()),
-            "images": sorted(set(self.on("docker", "images", "--digests", "--format", images, host=host).split())),
-            "releases": sorted(self.releases(host)),
-            "weights": self.weights(host),
-        }
+        return self._seen(host, "containers", "networks", "images", "releases", "weights")
 
 
 def eventually(condition: Callable[[], Any], within: float, every: float = 0.2) -> Any:
