@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -19,6 +20,9 @@ from slipway.process import Completed
 
 BUILDKIT = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 """Environment of the docker command. (An attestation would make each image's digest another one at each build.)"""
+
+SOCKET = Path("/var/run/docker.sock")
+"""Where an engine listens, and the docker command looks for it, unless somebody said otherwise."""
 
 DAEMON_STARTS_WITHIN = 30.0
 """Seconds that a freshly started engine gets to answer."""
@@ -68,8 +72,29 @@ def _fault() -> str | None:
     """Return what is wrong with the engine, or None if it answers."""
     if not _clients():
         return "no docker command found"
+    if _pinged():
+        return None
     done = docker("version", "--format", "{{.Server.Version}}", check=False, timeout=30)
     return None if done.code == 0 and done.out.strip() else done.tail(3) or "no answer"
+
+
+def _pinged() -> bool:
+    """Tell whether the engine that the docker command speaks with, if nobody said otherwise, answers: that spares a process.
+
+    False tells nothing: the command itself has the words.
+    """
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    named = any(os.environ.get(name) for name in ("DOCKER_HOST", "DOCKER_CONTEXT")) or (folder / "contexts").exists()
+    if named or by_sudo():
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as engine:
+            engine.settimeout(2)
+            engine.connect(str(SOCKET))
+            engine.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return b" 200 " in engine.recv(100).partition(b"\r\n")[0]
+    except OSError:
+        return False
 
 
 def _use_sudo(fault: str) -> None:

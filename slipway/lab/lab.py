@@ -59,7 +59,8 @@ def up(
             have,
             name,
             hosts=hosts,
-            kind=kind if kind == "bare" or frozen.lookup() else "bare",
+            # It is about hosts that are not there yet.
+            kind=kind if kind == "bare" or (have and len(have.hosts) >= hosts) or frozen.lookup() else "bare",
             ports=ports,
             mounts=tuple(str(Path(mount).resolve()) for mount in mounts),
             disk_mb=disk_mb,

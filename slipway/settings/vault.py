@@ -6,6 +6,7 @@ Source: "Ansible Vault payload format 1.1 - 1.2" in Ansible's guide. `ansible-va
 from __future__ import annotations
 
 import binascii
+import functools
 import hashlib
 import hmac
 import os
@@ -55,6 +56,7 @@ def decrypt(vault: str, password: str) -> str:
         raise VaultError("holds something other than text") from error
 
 
+@functools.lru_cache(4)
 def _keys(password: str, salt: bytes) -> tuple[bytes, bytes, bytes]:
     derived = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ROUNDS, 80)
     return derived[:32], derived[32:64], derived[64:]

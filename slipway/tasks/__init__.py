@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import shlex
@@ -30,6 +31,9 @@ HELP = {
 
 _BEGUN = time.monotonic()
 streams.be_patient()
+gc.set_threshold(
+    50_000
+)  # a command lives for seconds: by default a twentieth of it is looking for garbage among its modules
 
 
 def task(

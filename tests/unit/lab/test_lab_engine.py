@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +23,10 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr(places, "home", lambda: places.private(tmp_path / "home"))
     monkeypatch.setattr(engine, "_clients", lambda: [str(path) for path in made])
     monkeypatch.setattr(machine, "as_root", lambda: None)
-    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(engine, "SOCKET", tmp_path / "docker.sock")
+    for name in ("CI", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     made: list[Path] = []
 
     def make(version: str = "20.10.24", says: str = "echo 20.10.24", buildx: int = 1) -> Path:
@@ -41,6 +47,28 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
 def test_an_engine_that_answers_is_left_alone(client: Client) -> None:
     client()
     engine.ensure()
+
+
+@pytest.mark.parametrize("named", ["", "DOCKER_HOST", "DOCKER_CONTEXT"])
+def test_one_that_answers_at_its_socket_costs_no_process(
+    client: Client, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Unless the docker command would go elsewhere: then that is asked."""
+    client(says="echo it is away >&2; exit 1")
+    if named:
+        monkeypatch.setenv(named, "elsewhere")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(engine.SOCKET))
+        listening.listen()
+        listening.settimeout(5)
+
+        def answer() -> None:
+            with contextlib.suppress(OSError), listening.accept()[0] as asked:
+                asked.recv(1000)
+                asked.sendall(b"HTTP/1.0 200 OK\r\n\r\nOK")
+
+        threading.Thread(target=answer, daemon=True).start()
+        assert engine._fault() == ("it is away" if named else None)
 
 
 def test_no_engine_and_no_rights_to_install_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
