@@ -89,7 +89,8 @@ def ensure(
     for service in (s for s in stack.services if s.image and s.role != "accessory"):
         images[service.name] = Image(service.name, pinned(service, client, lab, dry=dry), "named")
     if lab and missing and not dry:
-        ensure_bases(missing, lab)
+        ensure_bases(missing)
+        _lend_bases(stack, missing, lab)
     with ThreadPoolExecutor(max(1, len(missing))) as pool:
         made = pool.map(lambda s: _make(stack, s, client, version, password, dry), missing)
         return images | {image.service: image for image in made}
@@ -119,21 +120,20 @@ def _other_source(stack: Stack, client: RegistryClient, version: str, taken: Seq
     )
 
 
-def ensure_bases(services: Sequence[Service], lab: LabState | None = None) -> None:
-    """See that a lab's engine has the images that these services are built on: pulled, or their stand-ins.
-
-    Args:
-        services: what will be built.
-        lab: the lab that the images will be pushed to; what its registry has already is not pushed again.
-    """
+def ensure_bases(services: Sequence[Service]) -> None:
+    """See that a lab's engine has the images that these services are built on: pulled, or their stand-ins."""
     from slipway.lab import images as lab_images
-    from slipway.lab import stock
 
-    names = sorted({name for service in services for name in base_images(service)})
-    lab_images.ensure_all(names)
-    if lab:
-        for name in names:
-            stock.make_known(name, lab)
+    lab_images.ensure_all(sorted({name for service in services for name in base_images(service)}))
+
+
+def _lend_bases(stack: Stack, services: Sequence[Service], lab: LabState) -> None:
+    """Let services' repositories have what a lab's registry has of the images that they are built on: docker finds it there."""
+    from slipway.lab import registry
+
+    for service in services:
+        for name in base_images(service):
+            registry.lend(lab.registry.push, name, _name(stack, service))
 
 
 def _name(stack: Stack, service: Service) -> str:

@@ -114,7 +114,7 @@ def publish(name: str, state: LabState) -> None:
     target = f"{state.registry.push}/{wanted.path}:{wanted.tag}"
     image = engine.docker("image", "inspect", "--format", "{{.Id}}", name).out.strip()
     with places.lock(f"publish-{state.name}-{name}", remove=True):
-        note = _note(name, state)
+        note = Path(state.key_file).parent / "published" / f"{name.replace('/', '_')}.json"
         known = registry.digest(state.registry.push, wanted.path, wanted.tag)
         if known and places.read_json(note) == [image, known]:
             return
@@ -125,15 +125,6 @@ def publish(name: str, state: LabState) -> None:
             finally:
                 engine.docker("rmi", "--no-prune", target, check=False)
         places.write(note, json.dumps([image, registry.digest(state.registry.push, wanted.path, wanted.tag)]))
-
-
-def was_published(name: str, state: LabState) -> bool:
-    """Tell whether `publish` has pushed an image of this name to a lab's registry."""
-    return _note(name, state).exists()
-
-
-def _note(name: str, state: LabState) -> Path:
-    return Path(state.key_file).parent / "published" / f"{name.replace('/', '_')}.json"
 
 
 def recipe_hash(name: str) -> str:

@@ -1,8 +1,12 @@
-"""What the lab's registry has, asked over HTTP."""
+"""What the lab's registry has, over HTTP."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
+
+from slipway.settings import imagename
 
 MANIFESTS = ", ".join(
     (
@@ -25,3 +29,28 @@ def digest(registry: str, repository: str, tag: str) -> str | None:
         return None
     finally:
         connection.close()
+
+
+def lend(registry: str, image: str, repository: str) -> None:
+    """Let a repository of the registry at `host:port` have the layers that it has of an official image; none travels.
+
+    Before it compresses a layer, the engine asks whether the repository has it. Nothing is done where the registry lacks the
+    image, where the repository has its layers already, or where it does not answer: pushing tells that.
+    """
+    wanted = imagename.parse(image)
+    if wanted.registry != imagename.HUB:
+        return
+    connection = http.client.HTTPConnection(registry, timeout=5)
+
+    def ask(method: str, path: str) -> tuple[int, bytes]:
+        connection.request(method, f"/v2/{path}", headers={"Accept": MANIFESTS})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        status, manifest = ask("GET", f"{wanted.path}/manifests/{wanted.tag}")
+        layers = json.loads(manifest).get("layers", []) if status == 200 else []
+        digests = [layer["digest"] for layer in layers]
+        if digests and ask("HEAD", f"{repository}/blobs/{digests[-1]}")[0] != 200:
+            for digest in digests:
+                ask("POST", f"{repository}/blobs/uploads/?mount={digest}&from={wanted.path}")

@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 
 from slipway import report
-from slipway.lab import containers, engine, images, names, places, registry
-from slipway.lab.state import LabState
+from slipway.lab import containers, engine, images, names, places
 from slipway.settings import imagename
 
 REGISTRY = "registry:2"
@@ -47,19 +46,6 @@ def ensure(*, make: bool) -> str:
                 _make(stocked, list(have))
             _sweep(stocked)
     return stocked
-
-
-def make_known(name: str, state: LabState) -> None:
-    """Tell the engine which layers of the official image `name` a lab's registry has: what is built on it is pushed without them.
-
-    Raises:
-        SlipwayError: the registry does not take it.
-    """
-    wanted = imagename.parse(name)
-    if wanted.registry != imagename.HUB or images.was_published(name, state):
-        return
-    if registry.digest(state.registry.push, wanted.path, wanted.tag):
-        images.publish(name, state)
 
 
 def _id(name: str) -> str:

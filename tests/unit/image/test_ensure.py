@@ -10,7 +10,7 @@ import pytest
 from slipway.errors import BadInput
 from slipway.image import build as images
 from slipway.lab import images as lab_images
-from slipway.lab import stock
+from slipway.lab import registry as registries
 from tests.support import values
 from tests.support.values import LAB, Played
 
@@ -133,11 +133,11 @@ def test_a_labs_engine_gets_base_images_before_a_build_only(
     asked: list[list[str]] = []
     monkeypatch.setattr(lab_images, "ensure_all", asked.append)
     known: list[str] = []
-    monkeypatch.setattr(stock, "make_known", lambda name, lab: known.append(name))
+    monkeypatch.setattr(registries, "lend", lambda registry, image, repository: known.append(f"{repository}: {image}"))
     registry = Played()
     ensure(tmp_path, registry, "v1", build=True, lab=LAB, dry=True)
     ensure(tmp_path, registry, "v1", build=True, lab=LAB)
     ensure(tmp_path, registry, "v1", build=True, lab=LAB)
     ensure(tmp_path, registry, "v2", build=True)
     assert asked == [["python:3.13-slim-trixie"]]
-    assert known == ["python:3.13-slim-trixie"], "its layers are not pushed again"
+    assert known == [f"probe/{name}: python:3.13-slim-trixie" for name in NAMES], "its layers are not pushed again"

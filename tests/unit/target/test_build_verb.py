@@ -10,7 +10,7 @@ import pytest
 from slipway.errors import BadInput
 from slipway.image import build as images
 from slipway.lab import images as lab_images
-from slipway.lab import stock
+from slipway.lab import registry as registries
 from slipway.target.compose import verbs
 from slipway.target.compose.session import Access
 from slipway.target.compose.workplace import Workplace
@@ -23,7 +23,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done, in order."""
     found: list[str] = []
     monkeypatch.setattr(lab_images, "ensure_all", lambda names: found.append(f"bases {', '.join(names)}"))
-    monkeypatch.setattr(stock, "make_known", lambda name, lab: None)
+    monkeypatch.setattr(registries, "lend", lambda *_: None)
     monkeypatch.setattr(images, "build", lambda service, tags, labels, say: found.append(service.name))
     return found
 
