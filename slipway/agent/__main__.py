@@ -3,6 +3,7 @@
 import sys
 
 if __name__ == "__main__":
+    sys.modules["ssl"] = None  # type: ignore[assignment] # as boot.py does
     if sys.argv[1:] == ["reap"]:
         from slipway.agent.reap import reap_all
 
