@@ -163,7 +163,9 @@ def test_an_engine_that_one_may_not_use(probe: Site, tmp_path: Path) -> None:
     client.chmod(0o755)
     kept = [probe.checkout.path / ".slipway" / name for name in ("docker-client.json", "docker-by-sudo")]
     try:
-        failed = probe.deploy_with(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}").exits(1)
+        # Where the engine's place is given it is the docker command alone that asks it: only that is another user here.
+        given = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "DOCKER_HOST": "unix:///var/run/docker.sock"}
+        failed = probe.deploy_with(**given).exits(1)
     finally:
         for note in kept:
             note.unlink(missing_ok=True)
