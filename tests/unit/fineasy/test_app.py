@@ -159,8 +159,8 @@ def test_health_check_without_a_server() -> None:
 
 def test_health_check_by_file(tmp_path: Path) -> None:
     sign = tmp_path / "alive"
-    assert check("file", str(sign), "5").returncode == 1
+    assert check("file", str(sign), "60").returncode == 1
     sign.touch()
-    assert check("file", str(sign), "5").returncode == 0
-    os.utime(sign, (time.time() - 9, time.time() - 9))
-    assert "no sign of life for 9 s" in check("file", str(sign), "5").stderr
+    assert check("file", str(sign), "60").returncode == 0
+    os.utime(sign, (time.time() - 99, time.time() - 99))
+    assert re.search(r"no sign of life for (99|\d{3}) s", check("file", str(sign), "60").stderr)
