@@ -26,11 +26,12 @@ LOG = HOME / "agent" / "reap.log"
 
 def reap_all() -> None:
     """Tidy every stack of this host; what goes wrong with one is logged and keeps nobody from the others."""
+    drills = set((HOME / "stacks").glob("*/drill"))
+    if drills:  # it imports this module, and much that few minutes need; and it does so before another agent takes this one's place
+        from .data import drill
     for folder in sorted((HOME / "stacks").glob("*")):
         try:
-            if (folder / "drill").exists():
-                from .data import drill  # it imports this module, and much that few minutes need
-
+            if folder / "drill" in drills:
                 drill.sweep(StackHome(folder.name))
             reap(StackHome(folder.name))
         except Exception:

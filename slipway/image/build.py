@@ -14,7 +14,7 @@ from slipway import report
 from slipway.errors import BadInput, SlipwayError
 from slipway.image.foreign import pinned
 from slipway.image.push import push
-from slipway.image.registry import RegistryClient
+from slipway.image.registry import Refused, RegistryClient
 from slipway.image.source import context_digest, folder_digest
 from slipway.lab.state import LabState
 from slipway.settings.model import Service, Stack
@@ -165,8 +165,11 @@ def _make(
         build(service, [f"{reference}:{version}", f"{reference}:{source}"], _labels(stack, service), step.say)
         with _one_push:
             push(f"{reference}:{source}", client, password, step.say)
-        digest = str(client.digest(name, source))
-        client.retag(name, digest, version)  # a version is only there with what tells its source
+            digest = str(client.digest(name, source))
+            try:
+                client.retag(name, digest, version)  # a version is only there with what tells its source
+            except Refused:  # the docker command may have a login of its own
+                push(f"{reference}:{version}", client, password, step.say)
         step.done(f"{version}, pushed as {digest[:19]}")
     return _image(stack, service, client, digest, "built")
 

@@ -6,16 +6,11 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
 from __future__ import annotations
 
-import base64
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slipway.errors import SlipwayError
-from slipway.image.web import Unanswered, Web
 from slipway.settings.model import Registry
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
 
 _MANIFESTS = ", ".join(
     (
@@ -25,7 +20,12 @@ _MANIFESTS = ", ".join(
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
+TIMEOUT = 10
 _MOST_PAGES = 40
+
+
+class Refused(SlipwayError):
+    """A registry's answer to what it lets nobody do, or not this user."""
 
 
 class RegistryClient:
@@ -37,46 +37,48 @@ class RegistryClient:
     """
 
     def __init__(self, registry: Registry, password: str | None = None) -> None:
+        import requests
+
         self.registry, self._password = registry, password
         self.host, _, self.prefix = registry.push.partition("/")
-        self._auth: dict[str, str] = {}
-        if registry.username and password:
-            pair = base64.b64encode(f"{registry.username}:{password}".encode()).decode()
-            self._auth = {"Authorization": f"Basic {pair}"}
-        self._web = Web()
+        self._auth = (registry.username, password) if registry.username and password else None
+        self._http = requests.Session()
         self._tokens: dict[str, str] = {}
 
-    def _call(self, method: str, repository: str, path: str, **options: Any) -> BaseHTTPResponse:
+    def _call(self, method: str, repository: str, path: str, **options: Any) -> Any:
+        import requests
+
         scheme = "http" if self.registry.insecure else "https"
         url = f"{scheme}://{self.host}/v2/{repository}/{path}"
         headers = dict(options.pop("headers", {}))
         try:
             for _ in range(2):
-                token = self._tokens.get(repository)
-                auth = {"Authorization": f"Bearer {token}"} if token else self._auth
-                answer = self._web.request(method, url, headers={**headers, **auth}, **options)
+                if repository in self._tokens:
+                    headers["Authorization"] = f"Bearer {self._tokens[repository]}"
+                auth = None if repository in self._tokens else self._auth
+                answer = self._http.request(method, url, headers=headers, auth=auth, timeout=TIMEOUT, **options)
                 challenge = answer.headers.get("WWW-Authenticate", "")
-                if answer.status != 401 or not challenge.startswith("Bearer"):
+                if answer.status_code != 401 or not challenge.startswith("Bearer"):
                     break
                 self._tokens[repository] = self._token(challenge)
-        except Unanswered as error:
+        except requests.RequestException as error:
             raise SlipwayError(
                 "the registry does not answer", where=self.host, seen=str(error), todo="see that it runs and try again"
             ) from error
-        if answer.status >= 400 and answer.status != 404:
-            seen = f"{method} {repository}/{path}: {answer.status} {answer.data[:300].decode(errors='replace')}"
-            raise SlipwayError("the registry refused", where=self.host, seen=seen)
+        if answer.status_code >= 400 and answer.status_code != 404:
+            seen = f"{method} {repository}/{path}: {answer.status_code} {answer.text[:300]}"
+            raise Refused("the registry refused", where=self.host, seen=seen)
         return answer
 
     def _token(self, challenge: str) -> str:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         realm = fields.pop("realm")
-        answer = self._web.request("GET", realm, params=fields, headers=self._auth)
-        body = answer.json() if answer.status < 400 else {}
+        answer = self._http.get(realm, params=fields, auth=self._auth, timeout=TIMEOUT)
+        body = answer.json() if answer.ok else {}
         token = body.get("token") or body.get("access_token")
         if not token:
             todo = "look at registry.username and at registry.password in the vault"
-            raise SlipwayError("the registry gives no token", where=self.host, seen=f"{answer.status}", todo=todo)
+            raise SlipwayError("the registry gives no token", where=self.host, seen=f"{answer.status_code}", todo=todo)
         return str(token)
 
     def whole(self) -> RegistryClient:
@@ -90,7 +92,7 @@ class RegistryClient:
     def digest(self, name: str, tag: str) -> str | None:
         """Return the digest (`sha256:…`) that `tag` has, or None where there is no such tag."""
         answer = self._call("HEAD", self.repository(name), f"manifests/{tag}", headers={"Accept": _MANIFESTS})
-        return None if answer.status == 404 else str(answer.headers["Docker-Content-Digest"])
+        return None if answer.status_code == 404 else str(answer.headers["Docker-Content-Digest"])
 
     def tags(self, path: str) -> list[str]:
         """Return all tags of the repository `path`, which is below no prefix; [] where there is no such repository."""
@@ -98,16 +100,20 @@ class RegistryClient:
         last = ""
         for _ in range(_MOST_PAGES):
             answer = self._call("GET", path, "tags/list", params={"n": "1000", **({"last": last} if last else {})})
-            names = [] if answer.status == 404 else answer.json().get("tags") or []
+            names = [] if answer.status_code == 404 else answer.json().get("tags") or []
             found += names
-            if not re.search(r'rel="?next\b', answer.headers.get("Link", "")) or not names:
+            if "next" not in answer.links or not names:
                 break
             last = names[-1]
         return found
 
     def retag(self, name: str, digest: str, tag: str) -> None:
-        """Give the image `digest` of repository `name` another tag; no layer travels."""
+        """Give the image `digest` of repository `name` another tag; no layer travels. Raises Refused where it may not."""
         repository = self.repository(name)
         found = self._call("GET", repository, f"manifests/{digest}", headers={"Accept": _MANIFESTS})
-        kind = {"Content-Type": found.headers["Content-Type"]}
-        self._call("PUT", repository, f"manifests/{tag}", headers=kind, data=found.data)
+        kind = {"Content-Type": found.headers.get("Content-Type", "")}
+        given = self._call("PUT", repository, f"manifests/{tag}", headers=kind, data=found.content)
+        for answer in (found, given):
+            if answer.status_code == 404:
+                seen = f"{answer.request.method} {answer.url}: 404"
+                raise Refused(f"the registry gives {name} no tag {tag}", where=self.host, seen=seen)

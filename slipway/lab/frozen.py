@@ -16,6 +16,8 @@ from slipway.lab.state import LabHost
 REPOSITORY = "slipway-lab-provisioned"
 FROZEN = "slipway.frozen"
 """Label: the checkout whose lab a host was frozen in."""
+_NOTES = ("environment.json", "freeze.json", "releases", "accessories", "backup")
+"""What a run, or who freezes deploys, leaves of a stack. (A lease that was held leaves nothing that matters to other labs.)"""
 KEEP = 16
 """Most frozen hosts of one playbook that are kept, each some megabytes beside the first."""
 
@@ -72,8 +74,10 @@ def _there(image: str) -> bool:
 
 
 def _used(host: LabHost) -> bool:
-    """Tell whether a host has had containers: then it has more than the playbook's work."""
-    done = engine.docker("exec", host.container, "docker", "ps", "--all", "--quiet", check=False)
+    """Tell whether a host has had containers, or what a run leaves of a stack: that is more than the playbook's work."""
+    notes = " ".join(f"/var/lib/slipway/stacks/*/{name}" for name in _NOTES)
+    look = f"docker ps --all --quiet && {{ ls -d {notes} 2>/dev/null; true; }}"
+    done = engine.docker("exec", host.container, "sh", "-c", look, check=False)
     return done.code != 0 or bool(done.out.strip())
 
 

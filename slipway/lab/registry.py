@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import time
 
 from slipway.settings import imagename
 
@@ -54,3 +55,15 @@ def lend(registry: str, image: str, repository: str) -> None:
         if digests and ask("HEAD", f"{repository}/blobs/{digests[-1]}")[0] != 200:
             for digest in digests:
                 ask("POST", f"{repository}/blobs/uploads/?mount={digest}&from={wanted.path}")
+
+
+def wait(registry: str, seconds: float = 20) -> None:
+    """Wait until the registry at `host:port` answers, or for so long: pushing tells what is wrong then."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        connection = http.client.HTTPConnection(registry, timeout=5)
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/v2/")
+            connection.getresponse()
+            return
+        time.sleep(0.1)

@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 
 from slipway import report
-from slipway.lab import containers, engine, images, names, places
+from slipway.lab import containers, engine, images, names, places, registry
 from slipway.settings import imagename
 
 REGISTRY = "registry:2"
 REPOSITORY = "slipway-lab-registry"
 _MAKING = "slipway.stock"
-"""Label of the registry that is being filled."""
+"""Label of the registry that is being filled, and of its image."""
 _STORAGE = "/var/lib/registry"
 _DOCKERFILE = f"FROM {REGISTRY}\nCOPY storage {_STORAGE}\n"
 
@@ -38,13 +38,14 @@ def ensure(*, make: bool) -> str:
     stocked = f"{REPOSITORY}:{wanted}"
     if _id(stocked):
         return stocked
-    if not (have and make):
+    if not (have and make) or engine.by_sudo():  # by which its files would come out as root's
         return REGISTRY
     with places.lock("stock", among=places.of_user()):
         if not _id(stocked):
             with report.step("Stock a registry with official images, for this lab and later ones"):
                 _make(stocked, list(have))
-            _sweep(stocked)
+            # Those with other images in them; a young one may be about to start in another process.
+            engine.docker("image", "prune", "--all", "--force", "--filter", f"label={_MAKING}", "--filter", "until=1h")
     return stocked
 
 
@@ -59,6 +60,7 @@ def _make(stocked: str, official: list[str]) -> None:
     container = engine.docker("run", *argv).out.strip()
     try:
         port = engine.docker("port", container, "5000/tcp").out.strip().rpartition(":")[2]
+        registry.wait(f"127.0.0.1:{port}")
         for name in official:
             parsed = imagename.parse(name)
             target = f"127.0.0.1:{port}/{parsed.path}:{parsed.tag}"
@@ -67,7 +69,7 @@ def _make(stocked: str, official: list[str]) -> None:
         with tempfile.TemporaryDirectory(dir=places.home(), prefix="build-") as folder:
             engine.docker("cp", f"{container}:{_STORAGE}", Path(folder) / "storage")
             (Path(folder) / "Dockerfile").write_text(_DOCKERFILE)
-            engine.docker("build", "--label", f"{names.MOVED}=", "--tag", stocked, folder)
+            engine.docker("build", "--label", f"{names.MOVED}=", "--label", f"{_MAKING}=", "--tag", stocked, folder)
     finally:
         _remove(container)
 
@@ -81,10 +83,3 @@ def _remove(container: str) -> None:
     engine.docker("rm", "--force", "--volumes", container)
     if pushed:
         engine.docker("rmi", "--no-prune", *pushed, check=False)
-
-
-def _sweep(newest: str) -> None:
-    """Remove those with other images in them, but for what a lab has."""
-    listing = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY).out.split()
-    if others := set(listing) - {newest}:
-        engine.docker("rmi", *others, check=False)

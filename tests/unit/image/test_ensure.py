@@ -9,6 +9,7 @@ import pytest
 
 from slipway.errors import BadInput
 from slipway.image import build as images
+from slipway.image.registry import Refused
 from slipway.lab import images as lab_images
 from slipway.lab import registry as registries
 from tests.support import values
@@ -60,6 +61,18 @@ def test_what_lacks_is_built_and_pushed(tmp_path: Path, built: list[str]) -> Non
     assert sorted(built) == ["extra", "tick"]
     assert found["web"][1] == "registry"
     assert found["extra"] == ("registry.lab:5000/probe/extra@sha256:built-probe/extra", "built")
+
+
+def test_a_registry_that_takes_tags_from_the_docker_commands_own_login_alone(
+    tmp_path: Path, built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: str) -> None:
+        raise Refused("the registry refused", seen="PUT probe/web/manifests/v1: 401")
+
+    registry = Played()
+    monkeypatch.setattr(registry, "retag", refuse)
+    ensure(tmp_path, registry, "v1", build=True)
+    assert {f"probe/{name}:v1" for name in NAMES} <= set(registry.tags)
 
 
 def test_the_same_source_is_not_built_twice(tmp_path: Path, built: list[str]) -> None:

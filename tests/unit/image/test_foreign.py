@@ -34,7 +34,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
             raise SlipwayError("the registry does not answer", where=self.host)
         found = known.get(asked)
         headers = {"Docker-Content-Digest": found}
-        return type("Answer", (), {"status": 200 if found else 404, "headers": headers})
+        return type("Answer", (), {"status_code": 200 if found else 404, "headers": headers})
 
     monkeypatch.setattr(RegistryClient, "_call", call)
     return known
