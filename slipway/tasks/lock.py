@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection, Context
 
+from slipway.errors import BadInput
 from slipway.tasks import environment, out, task
 
 
@@ -17,10 +18,12 @@ def show(c: Context, env: str = "", stack: str = "") -> None:
 
 
 @task("env", "stack", message="why; shown to whoever tries to deploy")
-def acquire(c: Context, message: str, env: str = "", stack: str = "") -> None:
+def acquire(c: Context, message: str = "", env: str = "", stack: str = "") -> None:
     """Freeze deploys and rollbacks until `lock.release`; needs --message."""
     from slipway import target
 
+    if not message.strip():
+        raise BadInput("a freeze needs a reason", todo='inv lock.acquire -m "why"; inv lock.release ends a freeze')
     where = environment(c, env)
     out(target.of(where).lock_freeze(where, stack or None, message))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from slipway import target
 from slipway.errors import SlipwayError
+from slipway.settings import load
 from slipway.settings.units import duration
 from slipway.target.compose import lease, look, workplace
 from slipway.target.compose.facts import HostFacts, live_release
@@ -36,7 +37,7 @@ def status(env: str, stack: str | None) -> dict[str, Any]:
     place = workplace.find(env, stack, start=False, secrets=False)
     if place is None:
         problem = f"the lab of {env} is not up: inv deploy --env {env} starts it"
-        return _document(env, stack or "", None, {}, {}, [problem])
+        return _document(env, stack or load.environment(env).stacks[0].name, None, {}, {}, [problem])
     facts, away = look.everywhere(place)
     live = live_release(facts)
     problems = [p for f in facts.values() for p in _problems(f)]
@@ -93,6 +94,7 @@ def _document(
 
 def _release(live: str, recorded: Mapping[str, Any]) -> dict[str, Any]:
     known = {key: recorded.get(key) for key in _OF_RELEASE}
+    known["activated_at"] = recorded.get("live_since") or known["activated_at"]  # it may have come back
     digests = {service: image.partition("@")[2] for service, image in (known["images"] or {}).items()}
     return {**known, "id": live, "images": digests, "verified": bool(known["verified"])}
 
@@ -162,9 +164,9 @@ def backup_words(backup: Mapping[str, Any]) -> list[str]:
     """Return lines for the last good backup; one that is late, or missing, or failed since, stands out."""
     if "late" not in backup:
         return []  # nothing is kept
-    age = f"{backup['set']}, {duration(backup['age_s'])} ago" if backup["last"] else "there is none yet"
-    late = backup["late"]
-    lines = [f"  backup   {'LATE: ' if late else ''}{age}" + (" (inv backup makes one)" if late else "")]
+    late = backup["late"] and backup["last"]
+    age = f"{backup['set']}, {duration(backup['age_s'])} ago" if backup["last"] else "none yet"
+    lines = [f"  backup   {'LATE: ' if late else ''}{age}" + (" (inv backup makes one)" if backup["late"] else "")]
     lines += [f"  ! the last backup {backup['failed']}"] if backup["failed"] else []
     drill = backup.get("drill")
     if drill and drill["verdict"] != "good":

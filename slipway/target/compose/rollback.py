@@ -47,8 +47,11 @@ def choose(request: Request, to: str | None) -> str:
         refuse_past(request, found)
         return found
     what = f"release {to} is not kept" if to else "there is no earlier verified release"
-    todo = f"inv release.list --env {request.env.name}; inv deploy --version NAME brings any version back"
-    raise BadInput(what, where=where, seen=f"kept: {', '.join(sorted(everywhere)) or 'none'}", serves=serves, todo=todo)
+    others = sorted(everywhere)
+    name = request.env.name
+    to_others = f"inv rollback --env {name} --to {others[-1]} goes to one that is kept; " if others else ""
+    todo = f"{to_others}inv deploy --env {name} --version NAME brings a version back whose images the registry has"
+    raise BadInput(what, where=where, seen=f"kept: {', '.join(others) or 'none'}", serves=serves, todo=todo)
 
 
 def plan_rollback(request: Request, target: str) -> Plan:

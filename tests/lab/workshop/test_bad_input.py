@@ -179,6 +179,7 @@ def test_an_engine_that_one_may_not_use(probe: Site, tmp_path: Path) -> None:
         (["deploy", "--env", "nosuch"], "there is no environment 'nosuch'"),
         (["deploy", "--env", "lab", "--stack", "proeb"], "proeb"),
         (["status", "--format", "yaml"], "use text or json"),
+        (["lock.acquire", "--env", "lab", "--message", ""], "a freeze needs a reason"),
     ],
 )
 def test_names_that_there_are_not(probe: Site, argv: list[str], words: str) -> None:

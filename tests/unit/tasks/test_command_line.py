@@ -80,6 +80,11 @@ def test_help_behind_a_verb_that_has_to_be_given_a_name() -> None:
     assert sorted(migrations.iterdir()) == before
 
 
+def test_help_behind_any_other_verb() -> None:
+    """Invoke takes for a word that has to be given whatever comes first, `--help` too: none has to be."""
+    assert {name for name, (_, arguments) in TASKS.items() if any(a.positional for a in arguments)} == {"migrate.new"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_help(name: str) -> None:
     text = said("--help", name)
