@@ -126,13 +126,7 @@ def _due(
     again = set((read_json(home.schema) or {}).get("contracted", []))
     waits = schema.waiting(tool, known, state)
     seen = [{**m, "kind": schema.EXPAND} if m["id"] in again else m for m in waits]
-    behind = schema.blocked(tool, seen) if which == schema.EXPAND else None
-    if behind:
-        first = next(m for m in seen if m["kind"] == schema.CONTRACT)
-        words = (
-            f"stands behind {first['file']}, which contracts and has not been run: run that, or put this one before it"
-        )
-        problems.append(f"{behind['file']}: {words}")
+    problems += schema.behind(tool, seen) if which == schema.EXPAND else []
     if problems:
         words = "\n".join(problems)
         raise OperationFailed("the migrations of this version do not go with the database", words, bad_input=True)

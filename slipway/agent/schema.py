@@ -265,6 +265,16 @@ def blocked(tool: str, waits: Sequence[Migration]) -> Migration | None:
     return None
 
 
+def behind(tool: str, waits: Sequence[Migration]) -> list[str]:
+    """Return words for the first expanding migration that can't run before a contracting one has; none where there is none."""
+    late = blocked(tool, waits)
+    if not late:
+        return []
+    first = next(m for m in waits if m["kind"] == CONTRACT)
+    words = f"stands behind {first['file']}, which contracts and has not been run: run that, or put this one before it"
+    return [f"{late['file']}: {words}"]
+
+
 def due(tool: str, waits: Sequence[Migration], which: str) -> list[Migration]:
     """Return those of the waiting migrations that are to be run now.
 

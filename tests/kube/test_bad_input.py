@@ -82,14 +82,10 @@ def test_fields_that_somebody_else_manages(site: OnKube) -> None:
     }  # fmt: skip
     argv = ["apply", "--server-side", "--field-manager=somebody", "--filename", "-"]
     site.kubectl(*argv, stdin=json.dumps(patch))
-    own = {"target": {"kind": "Deployment", "name": "web"}, "patch": json.dumps(
-        [{"op": "add", "path": "/spec/minReadySeconds", "value": 1}]
-    )}  # fmt: skip
-    site.overlay(site.env, "probe", own)
     try:
-        said = site.inv("deploy", "--version", "one").exits(2).err
+        with site.patched("web", ("add", "/spec/minReadySeconds", 1)):
+            said = site.inv("deploy", "--version", "one").exits(2).err
     finally:
-        site.overlay(site.env, "probe")
         site.kubectl(*argv, stdin=json.dumps({k: v for k, v in patch.items() if k != "spec"}))
     assert "somebody" in said
     assert "minReadySeconds" in said
@@ -97,28 +93,16 @@ def test_fields_that_somebody_else_manages(site: OnKube) -> None:
 
 
 def test_a_field_that_can_not_be_changed(site: OnKube) -> None:
-    own = {"target": {"kind": "Deployment", "name": "extra"}, "patch": json.dumps([
-        {"op": "add", "path": "/spec/selector/matchLabels/more", "value": "yes"},
-        {"op": "add", "path": "/spec/template/metadata/labels/more", "value": "yes"},
-    ])}  # fmt: skip
-    site.overlay(site.env, "probe", own)
-    try:
+    labels = ("/spec/selector/matchLabels/more", "/spec/template/metadata/labels/more")
+    with site.patched("extra", *(("add", path, "yes") for path in labels)):
         said = site.inv("deploy", "--version", "one").exits(2).err
-    finally:
-        site.overlay(site.env, "probe")
     assert "immutable" in said
     assert "deployment extra" in said
 
 
 def test_a_field_that_does_not_exist(site: OnKube) -> None:
-    own = {"target": {"kind": "Deployment", "name": "extra"}, "patch": json.dumps(
-        [{"op": "add", "path": "/spec/replicaz", "value": 2}]
-    )}  # fmt: skip
-    site.overlay(site.env, "probe", own)
-    try:
+    with site.patched("extra", ("add", "/spec/replicaz", 2)):
         said = site.inv("deploy", "--version", "one").exits(2).err
-    finally:
-        site.overlay(site.env, "probe")
     assert "replicaz" in said
 
 

@@ -95,38 +95,20 @@ def test_a_migration_that_fails(site: OnKube) -> None:
 
 
 def test_a_pod_that_no_node_takes(site: OnKube) -> None:
-    patch = {"target": {"kind": "Deployment", "name": "extra"}, "patch": json.dumps([
-        {"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"moon": "full"}}
-    ])}  # fmt: skip
-    site.overlay(site.env, "probe", patch)
-    try:
+    with site.patched("extra", ("add", "/spec/template/spec/nodeSelector", {"moon": "full"})):
         found = site.inv("deploy", "--version", "one").exits(4)  # phase 1 has had requests by then
-    finally:
-        site.overlay(site.env, "probe")
     assert "no node takes it" in found.err
 
 
 def test_a_container_that_needs_too_much_memory(site: OnKube) -> None:
-    patch = {"target": {"kind": "Deployment", "name": "web"}, "patch": json.dumps([
-        {"op": "replace", "path": "/spec/template/spec/containers/0/resources", "value": _TINY}
-    ])}  # fmt: skip
-    site.overlay(site.env, "probe", patch)
-    try:
+    with site.patched("web", ("replace", "/spec/template/spec/containers/0/resources", _TINY)):
         found = site.inv("deploy", "--version", "one").exits(1)
-    finally:
-        site.overlay(site.env, "probe")
     assert "OOMKilled" in found.err or "memory" in found.err
 
 
 def test_a_pod_that_the_namespace_forbids(site: OnKube) -> None:
-    patch = {"target": {"kind": "Deployment", "name": "web"}, "patch": json.dumps([
-        {"op": "add", "path": "/spec/template/spec/hostNetwork", "value": True}
-    ])}  # fmt: skip
-    site.overlay(site.env, "probe", patch)
-    try:
+    with site.patched("web", ("add", "/spec/template/spec/hostNetwork", True)):
         found = site.inv("deploy", "--version", "one").exits(1)
-    finally:
-        site.overlay(site.env, "probe")
     assert "violates PodSecurity" in found.err
 
 

@@ -12,6 +12,7 @@ from kubernetes_validate import utils
 from slipway.settings import load
 from slipway.settings.model import Environment
 from slipway.target.kubernetes import manifests
+from slipway.target.kubernetes import overlay as overlays
 from tests.support.values import released
 
 MINORS = ("1.27", "1.33", "1.37")
@@ -37,7 +38,7 @@ def applied(overlay: list[dict[str, Any]], beside: bool) -> list[dict[str, Any]]
     space = next(m for m in overlay if m["kind"] == "Namespace")
     env = space["metadata"]["name"].removeprefix("fineasy-")
     found, values = released(overlay, on_cluster(load.environment(env)), beside=beside)
-    return [space, *found, *manifests.accessory_manifests(manifests.read(overlay, values.stack, env), values)]
+    return [space, *found, *manifests.accessory_manifests(overlays.read(overlay, values.stack, env), values)]
 
 
 def on_cluster(env: Environment) -> Environment:

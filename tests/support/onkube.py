@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,22 @@ class OnKube:
             "resources": ["../../base", "namespace.yaml"], "images": images, "patches": list(patches),
         }  # fmt: skip
         self.checkout.write(f"{folder}/kustomization.yaml", yaml.safe_dump(document))
+
+    @contextlib.contextmanager
+    def patched(self, deployment: str, *changes: tuple[str, str, Any]) -> Iterator[None]:
+        """Have the overlay patch a Deployment for a block.
+
+        Args:
+            deployment: which.
+            changes: each `op` (of JSON Patch), path and value.
+        """
+        listed = [{"op": op, "path": path, "value": value} for op, path, value in changes]
+        target = {"kind": "Deployment", "name": deployment}
+        self.overlay(self.env, self.stack, {"target": target, "patch": json.dumps(listed)})
+        try:
+            yield
+        finally:
+            self.overlay(self.env, self.stack)
 
     @property
     def namespace(self) -> str:

@@ -18,6 +18,7 @@ from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.request import Release, Request
 from slipway.target.kubernetes import manifests
 from tests.support import quickyaml
+from slipway.target.kubernetes import overlay as overlays
 
 _PROBE = Path(__file__).parent / "probe"
 LAB = LabState("here", "net", "192.0.2.0/24", LabRegistry("127.0.0.1:5000"), (), "/nowhere/key", "/nowhere/known_hosts")
@@ -157,6 +158,6 @@ def released(
     images = {s.name: f"registry.example.com/{name}/{s.name}@sha256:{'a' * 64}" for s in stack.of_role("app")}
     secrets = {secret: f"the value of {secret}" for secret in stack.secrets}
     values = manifests.Values(env, env.stack(name), stack, images, secrets)
-    made = manifests.app_manifests(manifests.read(overlay, stack, env.name), values)
+    made = manifests.app_manifests(overlays.read(overlay, stack, env.name), values)
     found = manifests.released(made, release, "v1", stack, beside=beside)
     return manifests.with_secrets(found, values, "app"), values

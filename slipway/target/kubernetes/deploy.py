@@ -21,7 +21,7 @@ from slipway.settings import load
 from slipway.target.kubernetes import diff, planner, records, verify
 from slipway.target.kubernetes import manifests as making
 from slipway.target.kubernetes.facts import Facts
-from slipway.target.kubernetes.planner import Release, Request
+from slipway.target.kubernetes.request import Release, Request
 from slipway.target.kubernetes.session import ClusterSession, now
 from slipway.target.kubernetes.workplace import Place, Run, begun, connected
 from slipway.target.release import release_id

@@ -10,10 +10,10 @@ import yaml
 
 from slipway.errors import BadInput
 from slipway.plan.operation import Change
+from slipway.target.kubernetes.applying import dry_run
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts
-from slipway.target.kubernetes.manifests import Manifest
-from slipway.target.kubernetes.session import dry_run
+from slipway.target.kubernetes.kinds import Manifest
 
 _NOT_OURS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 

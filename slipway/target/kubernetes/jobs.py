@@ -10,8 +10,8 @@ from typing import Any
 from slipway.errors import SlipwayError
 from slipway.target.kubernetes import explain
 from slipway.target.kubernetes.cluster import Cluster
-from slipway.target.kubernetes.kinds import EVENT, KINDS, POD
-from slipway.target.kubernetes.manifests import MANAGED, RELEASE, ROLE, SERVICE, STACK, Manifest
+from slipway.target.kubernetes.kinds import EVENT, KINDS, POD, Manifest
+from slipway.target.kubernetes.manifests import MANAGED, RELEASE, ROLE, SERVICE, STACK
 
 _LOOK_EVERY = 0.3
 LONGEST = 6 * 3600

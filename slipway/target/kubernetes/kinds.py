@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+Manifest = dict[str, Any]
+"""An object as manifests have it."""
+
 
 @dataclass(frozen=True)
 class Kind:

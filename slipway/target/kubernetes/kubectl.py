@@ -15,14 +15,13 @@ from slipway.errors import BadInput, SlipwayError
 from slipway.process import Completed, run
 from slipway.settings import checks, load
 from slipway.settings.model import Environment, Kubernetes
+from slipway.target.kubernetes.kinds import Manifest
 
 OLDEST = (1, 27)
 """The first version whose server-side apply, `auth can-i` and kustomize do all that is asked of them here."""
 
 SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
 """Over WebSockets `kubectl exec` (1.32) may lose what comes early: "Unknown stream id 1, discarding message"."""
-
-Manifest = dict[str, Any]
 
 
 def program() -> str:

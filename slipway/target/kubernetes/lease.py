@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slipway.errors import LeaseHeld, SlipwayError
-from slipway.target.kubernetes.cluster import MANAGER, ApiError, Cluster
+from slipway.target.kubernetes.cluster import MANAGER, Cluster
 from slipway.target.kubernetes.kinds import LEASE
 from slipway.target.kubernetes.manifests import MANAGED, STACK
+from slipway.target.kubernetes.transport import ApiError
 
 LASTS = 10.0
 """Seconds after its last renewal for which a lease holds."""

@@ -15,9 +15,9 @@ from slipway.settings.model import Stack
 from slipway.target.kubernetes import jobs, kubectl
 from slipway.target.kubernetes import manifests as making
 from slipway.target.kubernetes.facts import Facts, ready
-from slipway.target.kubernetes.kinds import POD
-from slipway.target.kubernetes.manifests import ROLE, SERVICE, Manifest
-from slipway.target.kubernetes.planner import Release
+from slipway.target.kubernetes.kinds import POD, Manifest
+from slipway.target.kubernetes.manifests import ROLE, SERVICE
+from slipway.target.kubernetes.request import Release
 from slipway.target.kubernetes.session import ClusterSession
 from slipway.target.kubernetes.workplace import Place
 
@@ -124,13 +124,7 @@ def run(session: ClusterSession, progress: Progress, **params: Any) -> Result:
 def _due(tool: str, known: Sequence[schema.Migration], state: Mapping[str, Any], which: str) -> list[schema.Migration]:
     problems = schema.objections(tool, known, state)
     waits = schema.waiting(tool, known, state)
-    behind = schema.blocked(tool, waits) if which == schema.EXPAND else None
-    if behind:
-        first = next(m for m in waits if m["kind"] == schema.CONTRACT)
-        words = (
-            f"stands behind {first['file']}, which contracts and has not been run: run that, or put this one before it"
-        )
-        problems.append(f"{behind['file']}: {words}")
+    problems += schema.behind(tool, waits) if which == schema.EXPAND else []
     if problems:
         raise BadInput("the migrations of this version do not go with the database", seen="\n".join(problems))
     return schema.due(tool, waits, which)

@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from slipway.plan.operation import Change, Operation, Phase, Plan
 from slipway.target.kubernetes import manifests as making
 from slipway.target.kubernetes import records
-from slipway.target.kubernetes.facts import Facts
-from slipway.target.kubernetes.manifests import RELEASE, SERVICE, Manifest, Overlay, Values
+from slipway.target.kubernetes.kinds import Manifest
+from slipway.target.kubernetes.manifests import RELEASE, SERVICE
+from slipway.target.kubernetes.request import Release, Request
 
 START, GATE, SWITCH, WORKERS = "Roll out", "Start and wait for health", "Switch", "Replace workers"
 SERVICES = "Change Services"
 _KEPT = ("verified", "activated_run", "activated_at")
 _FELT_AT_ONCE = ("NetworkPolicy", "Service", "PodDisruptionBudget", "Ingress")
 """Kinds that pods which serve meet as soon as they are applied."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release to be.
-
-    Args:
-        id: of it.
-        version: of it.
-        images: by service.
-        manifests: with its id in them, without secrets' values (see `slipway.target.kubernetes.manifests.released`).
-        meta: what is recorded besides.
-    """
-
-    id: str
-    version: str
-    images: Mapping[str, str]
-    manifests: Sequence[Manifest]
-    meta: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Request:
-    """All that a plan is made from.
-
-    Args:
-        cluster: what the environment calls it: the context.
-        facts: what there is.
-        values: settings and secrets.
-        overlay: what kustomize rendered; None for a rollback, which needs none.
-        beside: blue-green.
-        settle: seconds to watch.
-        migrate: what runs the migrations; None where there are none.
-        keep: releases that stay recorded.
-    """
-
-    cluster: str
-    facts: Facts
-    values: Values
-    overlay: Overlay | None = None
-    beside: bool = False
-    settle: float = 0.0
-    migrate: Operation | None = None
-    keep: int = 5
-
-    @property
-    def stack(self) -> str:
-        """The stack's name."""
-        return self.values.stack.name
 
 
 def plan_deploy(request: Request, release: Release, changes: Sequence[Change] = ()) -> Plan:

@@ -10,8 +10,8 @@ from typing import Any
 
 from slipway.settings.model import Stack, StackEntry
 from slipway.target.kubernetes.facts import RECORD, Facts
-from slipway.target.kubernetes.kinds import KINDS, Kind
-from slipway.target.kubernetes.manifests import MANAGED, ROLE, STACK, Manifest
+from slipway.target.kubernetes.kinds import KINDS, Kind, Manifest
+from slipway.target.kubernetes.manifests import MANAGED, ROLE, STACK
 
 LEDGER_ENTRIES = 200
 """Newest entries of the ledger that are kept: an object has a megabyte at most."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from slipway.errors import SlipwayError
 from slipway.target.kubernetes import explain, lease, workplace
-from slipway.target.kubernetes.cluster import Away, Cluster
+from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts, Object, ready
 from slipway.target.kubernetes.manifests import RELEASE, SERVICE
+from slipway.target.kubernetes.transport import Away
 from slipway.target.kubernetes.workplace import Place
 
 _OF_RELEASE = ("id", "version", "images", "activated_at", "by", "verified")

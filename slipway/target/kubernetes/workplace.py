@@ -12,13 +12,15 @@ from slipway import report
 from slipway.errors import BadInput, SlipwayError
 from slipway.settings import load, secrets
 from slipway.settings.model import Environment, Stack, StackEntry
-from slipway.target.kubernetes import kubectl, manifests
+from slipway.target.kubernetes import kubectl
 from slipway.target.kubernetes import lease as leases
-from slipway.target.kubernetes.cluster import PATIENCE, Cluster
+from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.kinds import KINDS
-from slipway.target.kubernetes.manifests import Overlay, Values
+from slipway.target.kubernetes.manifests import Values
+from slipway.target.kubernetes.overlay import Overlay, read
 from slipway.target.kubernetes.session import ClusterSession, note, now
+from slipway.target.kubernetes.transport import PATIENCE
 from slipway.target.who import by, command
 
 
@@ -78,7 +80,7 @@ def find(env: str, stack: str | None, *, with_secrets: bool = True) -> Place:
             rendered = pool.submit(kubectl.render, one.name, found.name)
             values = {n: s.reveal() for n, s in secrets.read(found, one).items()} if with_secrets else {}
             password = secrets.registry_password(found) if with_secrets else None
-            overlay = manifests.read(rendered.result(), one, found.name)
+            overlay = read(rendered.result(), one, found.name)
             refuse_shared(found, one, overlay)
     except BaseException:
         cluster.close()

@@ -12,8 +12,7 @@ import pytest
 from slipway.errors import BadInput, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.settings.model import Kubernetes
-from slipway.target.kubernetes import cluster as clusters
-from slipway.target.kubernetes import jobs, lease, workplace
+from slipway.target.kubernetes import jobs, lease, transport, workplace
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.session import ClusterSession
 
@@ -27,18 +26,18 @@ class Scripted(Cluster):
         super().__init__(Kubernetes(context="here"))
         self.answer, self.asked = answer, list[tuple[str, str, Any]]()
 
-    def _ask(self, method: str, path: str, body: Any, kind: str, query: Mapping[str, Any]) -> tuple[int, str]:
+    def ask(self, method: str, path: str, body: Any, kind: str, query: Mapping[str, Any]) -> tuple[int, str]:
         self.asked.append((method, path, body))
         code, found = self.answer(method, path, body)
         return code, json.dumps(found)
 
     def _visit(self, method: str, url: str, body: Any) -> tuple[int, str]:
-        return self._ask(method, url, body, "", {})
+        return self.ask(method, url, body, "", {})
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "_AGAIN_AFTER", 0.01)
+    monkeypatch.setattr(transport, "AGAIN_AFTER", 0.01)
 
 
 def status(code: int, message: str = "", reason: str = "") -> Answer:

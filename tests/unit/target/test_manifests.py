@@ -15,6 +15,7 @@ from slipway.errors import BadInput, NeedsPerson, SlipwayError
 from slipway.settings import load
 from slipway.settings.model import Environment, Kubernetes, StackEntry
 from slipway.target.kubernetes import deploy, manifests, migrate, verbs, workplace
+from slipway.target.kubernetes import overlay as overlays
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.session import ClusterSession
@@ -87,14 +88,14 @@ def test_secrets_are_read_by_the_name_of_what_they_hold(overlay: list[Manifest])
     for name in ("api", "worker"):
         volumes = {v["name"]: v for v in pod(of(found, "Deployment", name))["volumes"]}
         assert volumes["secrets"]["secret"]["secretName"] == secret["metadata"]["name"]
-    accessories = manifests.accessory_manifests(manifests.read(overlay, filled.stack, "staging"), filled)
+    accessories = manifests.accessory_manifests(overlays.read(overlay, filled.stack, "staging"), filled)
     (own,) = [m for m in accessories if m["kind"] == "Secret"]
     assert own["metadata"]["name"] != secret["metadata"]["name"], "a deploy changes no accessory"
 
 
 def test_a_secret_is_in_nothing_else(overlay: list[Manifest]) -> None:
     found, filled = values.released(overlay, environment())
-    found += manifests.accessory_manifests(manifests.read(overlay, filled.stack, "staging"), filled)
+    found += manifests.accessory_manifests(overlays.read(overlay, filled.stack, "staging"), filled)
     shown = str([m for m in found if m["kind"] != "Secret"])
     for value in filled.secrets.values():
         assert value not in shown
@@ -103,7 +104,7 @@ def test_a_secret_is_in_nothing_else(overlay: list[Manifest]) -> None:
 
 def test_another_secret_is_another_digest_of_the_accessories(overlay: list[Manifest]) -> None:
     _, filled = values.released(overlay, environment())
-    read = manifests.read(overlay, filled.stack, "staging")
+    read = overlays.read(overlay, filled.stack, "staging")
     other = manifests.Values(filled.env, filled.entry, filled.stack, {}, {**filled.secrets, "redis_password": "other"})
     assert manifests.accessory_digest(read, filled) == manifests.accessory_digest(read, filled)
     assert manifests.accessory_digest(read, filled) != manifests.accessory_digest(read, other)
@@ -139,7 +140,7 @@ def test_credentials_of_the_registry_go_to_every_pod(overlay: list[Manifest]) ->
     assert not [m for m in found if m["metadata"]["name"] == "registry"]
     filled = manifests.Values(filled.env, filled.entry, filled.stack, filled.images, filled.secrets, "hunter2")
     made = manifests.with_secrets(
-        manifests.app_manifests(manifests.read(overlay, filled.stack, "staging"), filled), filled, "app"
+        manifests.app_manifests(overlays.read(overlay, filled.stack, "staging"), filled), filled, "app"
     )
     secret = of(made, "Secret", "registry")
     told = base64.b64decode(secret["data"][".dockerconfigjson"]).decode()
@@ -180,7 +181,7 @@ def test_what_can_not_be_released(
     if change:
         overlay.append({**one, **change})
     with pytest.raises(BadInput, match=words):
-        manifests.read(overlay, load.stack(environment(), "fineasy"), "staging")
+        overlays.read(overlay, load.stack(environment(), "fineasy"), "staging")
 
 
 @pytest.mark.parametrize(
@@ -197,17 +198,17 @@ def test_what_can_not_be_released(
 def test_pods_of_which_a_part_would_be_forgotten(overlay: list[Manifest], change: Manifest, words: str) -> None:
     of(overlay, "Deployment", "api")["spec"]["template"]["spec"] |= change
     with pytest.raises(BadInput, match=words):
-        manifests.read(overlay, load.stack(environment(), "fineasy"), "staging")
+        overlays.read(overlay, load.stack(environment(), "fineasy"), "staging")
 
 
 def test_migrations_need_the_database_in_a_pod(overlay: list[Manifest]) -> None:
     env, stack = environment(), load.stack(environment(), "fineasy")
     assert stack.migrate
     assert stack.migrate.kind != "command"
-    place = Place(env, env.stacks[0], stack, manifests.read(overlay, stack, "staging"))
+    place = Place(env, env.stacks[0], stack, overlays.read(overlay, stack, "staging"))
     migrate.refuse_without_database(place)
     overlay.remove(of(overlay, "StatefulSet", "postgres"))
-    without = Place(env, env.stacks[0], stack, manifests.read(overlay, stack, "staging"))
+    without = Place(env, env.stacks[0], stack, overlays.read(overlay, stack, "staging"))
     with pytest.raises(BadInput, match="no StatefulSet postgres"):
         deploy.deploy(without, Version(None))
     own = stack.model_copy(update={"migrate": stack.migrate.model_copy(update={"kind": "command"})})
@@ -219,7 +220,7 @@ def test_accessories_that_can_not_be_applied_need_a_person(
 ) -> None:
     env, stack = environment(), load.stack(environment(), "fineasy")
     secrets = dict.fromkeys(stack.secrets, "x")
-    place = Place(env, env.stacks[0], stack, manifests.read(overlay, stack, "staging"), secrets)
+    place = Place(env, env.stacks[0], stack, overlays.read(overlay, stack, "staging"), secrets)
     noted: list[Manifest] = []
 
     class Api(Cluster):
@@ -249,7 +250,7 @@ def test_two_stacks_have_two_namespaces(
     overlay: list[Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env, stack = environment(), load.stack(environment(), "fineasy")
-    read = manifests.read(overlay, stack, "staging")
+    read = overlays.read(overlay, stack, "staging")
     env = env.model_copy(update={"stacks": (*env.stacks, StackEntry(name="books"))})
     folder = tmp_path / "k8s/books/overlays" / env.name
     folder.mkdir(parents=True)

@@ -12,8 +12,9 @@ from slipway.plan.operation import Operation
 from slipway.settings import load
 from slipway.settings.model import Environment, Kubernetes, StackEntry
 from slipway.target.kubernetes import deploy, manifests, planner, records
+from slipway.target.kubernetes import overlay as overlays
 from slipway.target.kubernetes.facts import Facts
-from slipway.target.kubernetes.planner import Release, Request
+from slipway.target.kubernetes.request import Release, Request
 from slipway.target.kubernetes.workplace import Place
 from tests.support import quickyaml
 
@@ -41,7 +42,7 @@ class Case:
             }
         )  # fmt: skip
         self.stack = load.stack(self.env, "fineasy")
-        self.overlay = manifests.read(documents, self.stack, "staging")
+        self.overlay = overlays.read(documents, self.stack, "staging")
         self.beside, self.settle = beside, settle
 
     def values(self, images: dict[str, str]) -> manifests.Values:
