@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from . import engine, runners, schema
+from . import contracted, engine, runners, schema
 from .context import Context, Result, operation
 from .data import backup
 from .failure import OperationFailed
@@ -47,15 +47,14 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
     home.note(release, schema=[{k: m[k] for k in ("id", "kind", "checksum")} for m in known])
     database = _database(context, home, how)
     state = database.state()
-    unsure = sorted(_unsure(home, tool, known, state))
+    unsure = contracted.unsure(tool, known, state, _noted(home))
     if unsure:
-        words = "it was being run when its run was killed, and this version does not know it: inv migrate of one that does tells"
-        raise OperationFailed(f"the database may have had {', '.join(unsure)}", words, bad_input=True)
+        raise OperationFailed(*contracted.refusal(unsure), bad_input=True)
     ran: list[schema.Migration] = []
     due = _due(home, tool, known, state, which)
     if due and not context.data:  # a restore has made its own backup
         backup.before_migrations(home, context.by, context.progress)
-    if due or _unnoted(tool, known, state):
+    if due or contracted.unnoted(tool, known, state):
         with database.alone(context.progress):
             ran = _due(home, tool, known, database.state(), which)
             _intend(home, ran)
@@ -80,7 +79,7 @@ def _migrate(context: Context, home: StackHome, release: str, how: Result, which
 
 def _note(home: StackHome, database: Database, tool: str, known: list[schema.Migration], release: str) -> None:
     """Note what has been run, in the database and on the host."""
-    database.note(_unnoted(tool, known, database.state()), release)
+    database.note(contracted.unnoted(tool, known, database.state()), release)
     _contracted(home, tool, known, database.state())
 
 
@@ -117,55 +116,27 @@ def _database(context: Context, home: StackHome, how: Result) -> Database:
 def _due(
     home: StackHome, tool: str, known: list[schema.Migration], state: dict[str, Any], which: str
 ) -> list[schema.Migration]:
-    """Return what is to be run; raise OperationFailed (bad input) where release and database don't go together.
-
-    What this environment has contracted by before, and an older backup has not, runs with what expands: no release here needs that
-    shape.
-    """
-    problems = schema.objections(tool, known, state)
-    again = set((read_json(home.schema) or {}).get("contracted", []))
-    waits = schema.waiting(tool, known, state)
-    seen = [{**m, "kind": schema.EXPAND} if m["id"] in again else m for m in waits]
-    problems += schema.behind(tool, seen) if which == schema.EXPAND else []
+    """Return what is to be run; raise OperationFailed (bad input) where release and database don't go together."""
+    due, problems = contracted.chosen(tool, known, state, which, _noted(home))
     if problems:
         words = "\n".join(problems)
         raise OperationFailed("the migrations of this version do not go with the database", words, bad_input=True)
-    due = {m["id"] for m in schema.due(tool, seen if which == schema.EXPAND else waits, which)}
-    return [m for m in waits if m["id"] in due]
+    return due
 
 
-def _unnoted(tool: str, known: list[schema.Migration], state: dict[str, Any]) -> list[schema.Migration]:
-    """Return the migrations that the database has had and has not noted: Alembic's, which notes its last one only."""
-    noted = {row["id"] for row in state["rows"]}
-    had = schema.had(tool, known, state)
-    missing = [m for m in known if m["id"] in had - noted]
-    # A run that was killed before it noted the shape leaves its last row without one.
-    unshaped = state["rows"][-1:] if state["rows"] and not state["rows"][-1]["shaped"] else []
-    return missing or [{"id": r["id"], "kind": r["kind"], "checksum": r["checksum"]} for r in unshaped]
+def _noted(home: StackHome) -> list[str]:
+    return list((read_json(home.schema) or {}).get("contracted", []))
 
 
 def _intend(home: StackHome, migrations: list[schema.Migration]) -> None:
     """Note contracting migrations before they run: killed in between, a rollback past them is refused all the same."""
     coming = [m["id"] for m in migrations if m["kind"] == schema.CONTRACT]
     if coming:
-        noted = (read_json(home.schema) or {}).get("contracted", [])
-        write_json(home.schema, {"contracted": sorted({*noted, *coming}), "at": now()})
+        write_json(home.schema, {"contracted": sorted({*_noted(home), *coming}), "at": now()})
 
 
 def _contracted(home: StackHome, tool: str, known: list[schema.Migration], state: dict[str, Any]) -> None:
-    """Note which contracting migrations the database has had: no release that does not know them may serve again."""
-    found = {row["id"] for row in state["rows"] if row["kind"] == schema.CONTRACT} | _unsure(home, tool, known, state)
-    if set((read_json(home.schema) or {}).get("contracted", [])) != found:
+    """Note which contracting migrations the database has had."""
+    found = contracted.had(tool, known, state, _noted(home))
+    if set(_noted(home)) != found:
         write_json(home.schema, {"contracted": sorted(found), "at": now()})
-
-
-def _unsure(home: StackHome, tool: str, known: list[schema.Migration], state: dict[str, Any]) -> set[str]:
-    """Return the contracting migrations of which a killed run left open whether the database has had them.
-
-    A file of SQL and the note of it are one transaction. Alembic's note comes after: only a release that knows the revision can
-    tell.
-    """
-    if tool == "sql" or state["alembic"] in {None, *(m["id"] for m in known)}:
-        return set()
-    noted = (read_json(home.schema) or {}).get("contracted", [])
-    return set(noted) - {m["id"] for m in known} - {row["id"] for row in state["rows"]}

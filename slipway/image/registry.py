@@ -94,6 +94,21 @@ class RegistryClient:
         answer = self._call("HEAD", self.repository(name), f"manifests/{tag}", headers={"Accept": _MANIFESTS})
         return None if answer.status_code == 404 else str(answer.headers["Docker-Content-Digest"])
 
+    def labels(self, name: str, digest: str) -> dict[str, str]:
+        """Return the labels of an image of repository `name`; of a list of images, those of the first. {} where it is not there."""
+        repository = self.repository(name)
+        for _ in range(2):
+            answer = self._call("GET", repository, f"manifests/{digest}", headers={"Accept": _MANIFESTS})
+            found = answer.json() if answer.status == 200 else {}
+            if "config" in found:
+                config = self._call("GET", repository, f"blobs/{found['config']['digest']}")
+                told = config.json() if config.status == 200 else {}
+                return dict((told.get("config") or {}).get("Labels") or {})
+            if not found.get("manifests"):
+                break
+            digest = found["manifests"][0]["digest"]
+        return {}
+
     def tags(self, path: str) -> list[str]:
         """Return all tags of the repository `path`, which is below no prefix; [] where there is no such repository."""
         found: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -13,10 +14,37 @@ from typing import Any
 
 import yaml
 
-from tests.support import stacks
+from slipway.lab import engine, images
+from tests.support import checkout as checkouts
+from tests.support import kubectl, stacks
 from tests.support.checkout import Checkout, Result, Running
 
 _HERE = Path(__file__).parent
+MISSING = "no cluster is given: set SLIPWAY_TEST_KUBECONFIG and SLIPWAY_TEST_REGISTRY (docs/kubernetes.md)"
+
+
+def given() -> bool:
+    """Tell whether there is a cluster to test on."""
+    return bool(os.environ.get("SLIPWAY_TEST_KUBECONFIG") and os.environ.get("SLIPWAY_TEST_REGISTRY"))
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[OnKube]:
+    """A checkout with the stack `probe` on the cluster that is given by variables, accessories' images in its registry."""
+    kubectl.ensure()
+    registry = os.environ["SLIPWAY_TEST_REGISTRY"]
+    push = os.environ.get("SLIPWAY_TEST_REGISTRY_PUSH", registry)
+    found = OnKube(checkouts.make(), os.environ["SLIPWAY_TEST_KUBECONFIG"], registry, push)
+    try:
+        for name in ("python:3.13-slim-trixie", "redis:8", "postgres:17"):
+            images.ensure(name)
+            if not name.startswith("python"):
+                engine.docker("tag", name, f"{push}/{name}")
+                engine.docker("push", "--quiet", f"{push}/{name}")
+                engine.docker("rmi", f"{push}/{name}")
+        yield found
+    finally:
+        found.remove()
 
 
 class OnKube:

@@ -17,8 +17,8 @@ from slipway.target.compose import request as requests
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.request import Release, Request
 from slipway.target.kubernetes import manifests
-from tests.support import quickyaml
 from slipway.target.kubernetes import overlay as overlays
+from tests.support import quickyaml
 
 _PROBE = Path(__file__).parent / "probe"
 LAB = LabState("here", "net", "192.0.2.0/24", LabRegistry("127.0.0.1:5000"), (), "/nowhere/key", "/nowhere/known_hosts")

@@ -12,6 +12,7 @@ from slipway.errors import BadInput, SlipwayError
 from slipway.plan.executor import execute
 from slipway.plan.operation import Operation, Plan
 from slipway.plan.outcome import Outcome
+from slipway.target import schema as shapes
 from slipway.target.compose import deploy as deploying
 from slipway.target.compose import look, planner, schema, workplace
 from slipway.target.compose.facts import live_release
@@ -103,8 +104,8 @@ def _changes(hosts: Open, request: Request, release: Release, version: str | Non
     kept = release.id in request.facts[request.first].releases
     told = _asked(hosts, release.id if version and kept else None)
     known = told["known"] if version else migrations.read(stack)
-    waits = schema.pending(stack, known, told["state"])
-    return schema.shown(stack, waits, schema.which(request), _sql(request, waits, version), request.env.name)
+    waits = shapes.pending(stack, known, told["state"])
+    return shapes.shown(stack, waits, schema.which(request), _sql(request, waits, version), request.env.name)
 
 
 def _sql(request: Request, waits: Sequence[Migration], version: str | None = None) -> Mapping[str, str]:
@@ -121,7 +122,7 @@ def _contract_plan(hosts: Open) -> Plan:
     request = deploying.request_for(hosts)
     live = live_release(request.facts)
     told = _asked(hosts, live)
-    waits = schema.pending(request.stack, told["known"], told["state"]) if live else []
+    waits = shapes.pending(request.stack, told["known"], told["state"]) if live else []
     tree: list[Migration] = []
     with contextlib.suppress(BadInput):  # what this tree has only tells what is to come
         tree = migrations.read(request.stack)
@@ -157,7 +158,7 @@ def _one(
     migration: Migration, applied: bool, row: Mapping[str, Any] | None, tool: str, request: Request
 ) -> dict[str, Any]:
     edited = tool == "sql" and row is not None and row["checksum"] != migration["checksum"]
-    needed = {} if applied or migration["kind"] != CONTRACT else schema.needed_by(request, [migration["id"]])
+    needed = {} if applied or migration["kind"] != CONTRACT else schema.releases(request).needed_by([migration["id"]])
     return {
         "id": migration["id"], "file": migration["file"], "kind": migration["kind"],
         "state": "edited" if edited else "applied" if applied else "waits",

@@ -18,7 +18,7 @@ from slipway.plan.executor import execute
 from slipway.plan.operation import Change, Operation, Plan
 from slipway.plan.outcome import Outcome
 from slipway.settings import load
-from slipway.target.kubernetes import diff, planner, records, verify
+from slipway.target.kubernetes import diff, planner, records, schema, verify
 from slipway.target.kubernetes import manifests as making
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.request import Release, Request
@@ -40,7 +40,7 @@ def deploy(place: Place, version: Version, *, plan_only: bool = False) -> Outcom
     Raises:
         SlipwayError: see the exit codes in docs/deploy.md.
     """
-    _refuse(place)
+    schema.refuse_without_database(place)
     if plan_only:
         with connected(place) as session:
             facts = session.facts()
@@ -76,21 +76,50 @@ def release_of(place: Place, version: Version, fence: int, *, dry: bool = False)
             place.stack, client, name, build=version.build or version.name is None, rebuild=bool(version.build and version.name),
             overwrite=place.env.allow_dirty, password=place.registry_password, dry=dry,
         )  # fmt: skip
+    references = {k: i.reference for k, i in found.items()}
+    own_tree = version.build or not version.name
     return make_release(
-        place, name, {k: i.reference for k, i in found.items()}, fence, own_tree=version.build or not version.name
+        place,
+        name,
+        references,
+        fence,
+        own_tree=own_tree,
+        digest=None if dry else _schema_digest(place, client, references),
     )
 
 
-def make_release(place: Place, version: str, references: Mapping[str, str], fence: int, *, own_tree: bool) -> Release:
-    """Return the release that these images, settings and secrets make."""
+def _schema_digest(place: Place, client: RegistryClient, references: Mapping[str, str]) -> str | None:
+    """Return the digest of the migrations in the image that brings them, as its label tells: the image need not be started."""
+    migrate = place.stack.migrate
+    if migrate is None or migrate.kind == "command" or not place.stack.service(migrate.service).build:
+        return None
+    digest = references[migrate.service].partition("@")[2]
+    return client.labels(f"{place.stack.name}/{migrate.service}", digest).get("slipway.migrations")
+
+
+def make_release(
+    place: Place, version: str, references: Mapping[str, str], fence: int, *, own_tree: bool, digest: str | None = None
+) -> Release:
+    """Return the release that these images, settings and secrets make.
+
+    Args:
+        place: environment and stack.
+        version: its name.
+        references: images by service.
+        fence: the run's number.
+        own_tree: its images are made from this tree.
+        digest: of the migrations in them: where this tree has the same, they are known.
+    """
     values = place.values(references)
     made = making.app_manifests(place.overlay, values)
     used = {n: place.secrets[n] for s in place.stack.services if s.role != "accessory" for n in s.secrets}
     beside = _beside(place)
     content = {"manifests": made, "beside": beside}
     found = release_id(version, content, used, 40)
-    names = migrations.names(place.stack)[0] if own_tree else ()
+    same = digest is not None and digest == source.folder_digest(migrations.folder(place.stack))
+    names = migrations.names(place.stack)[0] if own_tree or same else ()
     more = {"by": by(), "migrations": list(names), "verified": False, "activated_run": fence, "activated_at": now()}
+    more |= {"schema_digest": digest} if digest else {}
     return Release(
         found, version, dict(references), making.released(made, found, version, place.stack, beside=beside),
         records.meta(place.stack, place.entry, found, version, references, **more),
@@ -103,8 +132,6 @@ def _beside(place: Place) -> bool:
 
 def request_for(place: Place, facts: Facts, release: Release, *, rollback: bool = False) -> Request:
     """Return what a planner needs to know."""
-    from slipway.target.kubernetes import migrate
-
     return Request(
         cluster=place.context,
         facts=facts,
@@ -112,7 +139,7 @@ def request_for(place: Place, facts: Facts, release: Release, *, rollback: bool 
         overlay=None if rollback else place.overlay,
         beside=_beside(place),
         settle=place.env.settle,
-        migrate=None if rollback else migrate.operation(place, release, facts),
+        migrate=None if rollback else schema.operation(place, release, facts),
         keep=place.env.keep_releases,
     )
 
@@ -128,12 +155,6 @@ def _changes(session: ClusterSession, request: Request, release: Release) -> lis
         words = f"changed, and left alone: inv accessory.apply --env {request.values.env.name} applies it"
         told.append(Change("", "accessories", words))
     return told
-
-
-def _refuse(place: Place) -> None:
-    from slipway.target.kubernetes import migrate
-
-    migrate.refuse_without_database(place)
 
 
 def _keep(request: Request, release: Release, before: str | None) -> list[list[str]]:
@@ -172,41 +193,6 @@ def rollback(place: Place, to: str | None, *, plan_only: bool = False) -> Outcom
         return carry_out(run, request, release, plan)
 
 
-def migrate(place: Place, version: Version, *, plan_only: bool = False) -> Outcome:
-    """Run the migrations of a version that wait and expand; deploy nothing."""
-    _refuse(place)
-    if plan_only:
-        with connected(place) as session:
-            facts = session.facts()
-            release = release_of(place, version, 0, dry=True)
-            plan = planner.plan_migrate(request_for(place, facts, release), release)
-            return Outcome("migrate", place.env.name, place.stack.name, release.id, plan.before, True, place.url, plan)
-    with begun(place, "migrate") as run:
-        release = release_of(place, version, run.fence)
-        request = request_for(place, run.facts, release)
-        plan = planner.plan_migrate(request, release)
-        entry: dict[str, Any] = {
-            "verb": "migrate",
-            "release": release.id,
-            "by": by(),
-            "run": run.fence,
-            "outcome": "interrupted",
-        }
-        ran: list[str] = []
-        try:
-            results = execute(plan, {place.context: run.session}, run.fence, receiving=run.session.receiving)
-            ran = list(results["Migrate"][place.context][-1]["ran"])
-            entry |= {"outcome": "done", "migrations": ran}
-        except SlipwayError as error:
-            entry["outcome"] = f"failed: {error.what}"
-            raise
-        finally:
-            if ran or entry["outcome"] != "done":
-                ledger = [*run.look().ledger, {"at": now(), **entry}]
-                run.session.cluster.apply(records.ledger_record(place.stack.name, place.namespace, ledger), force=True)
-        return Outcome("migrate", plan.env, plan.stack, plan.release, plan.before, bool(ran), place.url)
-
-
 def recorded(facts: Facts, place: Place, to: str | None) -> Release:
     """Return the release to go back to. Raises BadInput where there is none, or it is not kept."""
     env, live, candidates = place.env.name, facts.live(), facts.rollback_candidates()
@@ -227,6 +213,7 @@ def recorded(facts: Facts, place: Place, to: str | None) -> Release:
     gone = sorted(
         making.mounted_keys(found) - {n for s in place.stack.services if s.role != "accessory" for n in s.secrets}
     )
+    schema.releases(place, facts).refuse_past(wanted, schema.contracted(facts))
     if gone:
         raise BadInput(
             f"release {wanted} mounts secrets that the stack has no more", where=f"{place.stack.name} in {env}",
@@ -254,7 +241,8 @@ def carry_out(run: Run, request: Request, release: Release, plan: Plan) -> Outco
         ran = results.get("Migrate", {}).get(place.context, [{}])[0]
         if "known" in ran and place.stack.migrate:
             image = release.images[place.stack.migrate.service]
-            release = replace(release, meta={**release.meta, "schema": {"image": image, "known": ran["known"]}})
+            told = {"image": image, "digest": release.meta.get("schema_digest"), "known": ran["known"]}
+            release = replace(release, meta={**release.meta, "schema": told})
         entry["outcome"] = "done"
     except SlipwayError as error:
         entry |= {"outcome": f"failed: {error.what}", "exit_code": error.exit_code}

@@ -74,6 +74,15 @@ class Facts:
         found = self.objects.get("Deployment", ())
         return [o for o in found if wanted.items() <= o["metadata"].get("labels", {}).items()]
 
+    def mounted(self, release: str) -> set[str]:
+        """Return the Secrets that a release's pods read, as its Deployments say."""
+        return {
+            v["secret"]["secretName"]
+            for d in self.deployments(release=release)
+            for v in d["spec"]["template"]["spec"].get("volumes", [])
+            if "secret" in v
+        }
+
     def pods_of(self, service: str, release: str | None = None) -> list[Object]:
         """Return a service's pods, of a release, that are not being ended."""
         wanted = {SERVICE: service, **({RELEASE: release} if release else {})}

@@ -14,7 +14,7 @@ from slipway.target.kubernetes.request import Release, Request
 
 START, GATE, SWITCH, WORKERS = "Roll out", "Start and wait for health", "Switch", "Replace workers"
 SERVICES = "Change Services"
-_KEPT = ("verified", "activated_run", "activated_at")
+_KEPT = ("verified", "activated_run", "activated_at", "schema")
 _FELT_AT_ONCE = ("NetworkPolicy", "Service", "PodDisruptionBudget", "Ingress")
 """Kinds that pods which serve meet as soon as they are applied."""
 
@@ -106,19 +106,9 @@ def _phase(request: Request, title: str, *operations: Operation, switched: bool 
 def _secret(request: Request, release: Release, *, back: bool = False) -> list[Manifest]:
     """Return a release's manifests with its Secrets; on the way back with that which its pods read now, whatever the vault says."""
     mounted = (
-        sorted(n for n in _mounted(request, release.id) if n.startswith(making.secret_name("app"))) if back else []
+        sorted(n for n in request.facts.mounted(release.id) if n.startswith(making.secret_name("app"))) if back else []
     )
     return making.with_secrets(release.manifests, request.values, "app", mounted[0] if mounted else None)
-
-
-def _mounted(request: Request, release: str) -> set[str]:
-    """Return the Secrets that a release's pods read, as its Deployments say."""
-    return {
-        v["secret"]["secretName"]
-        for d in request.facts.deployments(release=release)
-        for v in d["spec"]["template"]["spec"].get("volumes", [])
-        if "secret" in v
-    }
 
 
 def _base(request: Request, release: Release, *, back: bool = False) -> list[Manifest]:
@@ -238,7 +228,7 @@ def kept(request: Request, release: Release, warm: str | None) -> list[list[str]
     old = (records.manifests_of(request.facts, warm) or []) if warm else []
     objects |= {(m["kind"], m["metadata"]["name"]) for m in _beside_only(old)}
     named = {s["metadata"]["name"] for s in request.facts.objects.get("Secret", ())}
-    objects |= {("Secret", name) for name in (_mounted(request, warm) if warm else set()) & named}
+    objects |= {("Secret", name) for name in (request.facts.mounted(warm) if warm else set()) & named}
     return sorted([kind, name] for kind, name in objects)
 
 

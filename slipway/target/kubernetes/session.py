@@ -204,9 +204,9 @@ def _smoke(session: ClusterSession, progress: Progress, **params: Any) -> Result
 
 
 def _migrate(session: ClusterSession, progress: Progress, **params: Any) -> Result:
-    from slipway.target.kubernetes import migrate
+    from slipway.target.kubernetes import runners
 
-    return migrate.run(session, progress, **params)
+    return runners.run(session, progress, **params)
 
 
 def note(session: ClusterSession, **values: Any) -> None:

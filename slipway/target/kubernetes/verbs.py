@@ -69,14 +69,15 @@ def migrate(
     plan_only: bool,
     yes: bool,  # noqa: ARG001 - no engine is needed here
 ) -> Outcome:
-    """Run the waiting migrations of a version that expand, without deploying it."""
-    if contract:
-        todo = "keep what they would take away for now: releases go on with it"
-        raise _not_here("migrate --contract", env, "does not work on a cluster yet", todo)
+    """Run waiting migrations without a deploy: those that expand, of a version; or those that contract, of the live release."""
+    if contract and version:
+        raise BadInput("--contract runs what the live release brings, of no other version", todo="leave --version out")
     place = workplace.find(env, stack)
     if not place.stack.migrate:
         raise BadInput(f"stack {place.stack.name} has no migrations", where=f"compose/{place.stack.name}/compose.yaml")
-    return deploying.migrate(place, Version(version), plan_only=plan_only)
+    if contract:
+        return migrating.contract(place, plan_only=plan_only)
+    return migrating.expand(place, Version(version), plan_only=plan_only)
 
 
 def migrate_status(env: str, stack: str | None) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import pytest
 from slipway.errors import BadInput, NeedsPerson, SlipwayError
 from slipway.settings import load
 from slipway.settings.model import Environment, Kubernetes, StackEntry
-from slipway.target.kubernetes import deploy, manifests, migrate, verbs, workplace
+from slipway.target.kubernetes import deploy, manifests, verbs, workplace
 from slipway.target.kubernetes import overlay as overlays
+from slipway.target.kubernetes import schema as schemas
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.session import ClusterSession
@@ -206,13 +207,13 @@ def test_migrations_need_the_database_in_a_pod(overlay: list[Manifest]) -> None:
     assert stack.migrate
     assert stack.migrate.kind != "command"
     place = Place(env, env.stacks[0], stack, overlays.read(overlay, stack, "staging"))
-    migrate.refuse_without_database(place)
+    schemas.refuse_without_database(place)
     overlay.remove(of(overlay, "StatefulSet", "postgres"))
     without = Place(env, env.stacks[0], stack, overlays.read(overlay, stack, "staging"))
     with pytest.raises(BadInput, match="no StatefulSet postgres"):
         deploy.deploy(without, Version(None))
     own = stack.model_copy(update={"migrate": stack.migrate.model_copy(update={"kind": "command"})})
-    migrate.refuse_without_database(Place(env, env.stacks[0], own, without.overlay))
+    schemas.refuse_without_database(Place(env, env.stacks[0], own, without.overlay))
 
 
 def test_accessories_that_can_not_be_applied_need_a_person(

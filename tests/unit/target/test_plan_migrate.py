@@ -12,6 +12,7 @@ from slipway.agent import schema as files
 from slipway.data import migrations
 from slipway.errors import BadInput
 from slipway.plan.operation import Operation
+from slipway.target import schema as shapes
 from slipway.target.compose import planner, rollback, schema
 from slipway.target.compose.facts import HostFacts
 from slipway.target.compose.request import Release, Request
@@ -143,7 +144,7 @@ def test_where_nothing_serves_nothing_is_contracted(tmp_path: Path) -> None:
 
 def test_a_release_of_before_migrations_were_known_needs_every_old_shape(tmp_path: Path) -> None:
     request_, *_ = serving(tmp_path, live=())
-    assert schema.needed_by(request_, ["002_b"])
+    assert schema.releases(request_).needed_by(["002_b"])
 
 
 @pytest.mark.parametrize("to", [None, "it"])
@@ -163,23 +164,23 @@ def test_a_rollback_past_a_contracting_migration(tmp_path: Path, to: str | None)
 
 def test_what_waits_is_shown_with_its_sql(tmp_path: Path) -> None:
     request_, *_ = serving(tmp_path)
-    waits = schema.pending(request_.stack, KNOWN, {"rows": [], "alembic": None})
+    waits = shapes.pending(request_.stack, KNOWN, {"rows": [], "alembic": None})
     assert [m["id"] for m in waits] == ["001_a", "002_b", "003_c"]
-    shown = [c.text for c in schema.shown(request_.stack, waits, "expand", TEXTS, "here")]
+    shown = [c.text for c in shapes.shown(request_.stack, waits, "expand", TEXTS, "here")]
     assert shown[0] == "001_a.sql (expand)\n-- slipway: expand\nSELECT 1;"
     assert shown[1] == "002_b.sql (contract): left for inv migrate --contract --env here"
-    assert "SELECT 2" in schema.shown(request_.stack, waits, "all", TEXTS, "here")[1].text
+    assert "SELECT 2" in shapes.shown(request_.stack, waits, "all", TEXTS, "here")[1].text
 
 
 def test_files_that_do_not_go_with_the_database(tmp_path: Path) -> None:
     request_, *_ = serving(tmp_path)
     row = {"id": "001_a", "kind": "expand", "checksum": "other", "at": "2026-01-01T00:00:00Z", "release": "v1"}
     with pytest.raises(BadInput, match=r"001_a\.sql: was edited") as caught:
-        schema.pending(request_.stack, KNOWN, {"rows": [row], "alembic": None})
+        shapes.pending(request_.stack, KNOWN, {"rows": [row], "alembic": None})
     assert caught.value.where == "compose/probe/web/migrations"
 
 
 def test_alembic_behind_what_contracts(tmp_path: Path) -> None:
     request_ = request(tmp_path, {"app1": values.facts()}, kind="alembic")
     with pytest.raises(BadInput, match=r"003_c\.sql: stands behind one that contracts"):
-        schema.shown(request_.stack, KNOWN[1:], "expand", TEXTS, "here")
+        shapes.shown(request_.stack, KNOWN[1:], "expand", TEXTS, "here")
