@@ -98,12 +98,19 @@ def test_a_field_that_can_not_be_changed(site: OnKube) -> None:
         said = site.inv("deploy", "--version", "one").exits(2).err
     assert "immutable" in said
     assert "deployment extra" in said
+    assert "k8s/probe/base/probe.yaml:44: " in said, "it says where"
 
 
 def test_a_field_that_does_not_exist(site: OnKube) -> None:
     with site.patched("extra", ("add", "/spec/replicaz", 2)):
         said = site.inv("deploy", "--version", "one").exits(2).err
     assert "replicaz" in said
+
+
+def test_manifests_that_can_not_be_released_are_told_with_file_and_line(site: OnKube) -> None:
+    with site.patched("extra", ("add", "/spec/template/spec/initContainers", [{"name": "first", "image": "redis:8"}])):
+        said = site.inv("deploy", "--version", "one").exits(2).err
+    assert "k8s/probe/base/probe.yaml:44: Deployment extra: initContainers" in said
 
 
 def test_a_version_that_does_not_exist(site: OnKube) -> None:

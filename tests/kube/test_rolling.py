@@ -116,9 +116,7 @@ def test_a_setting_makes_another_release_and_old_settings_go(site: OnKube) -> No
     assert site.get("configmap", name)["data"]["GREETING"] == "good morning"
 
 
-@pytest.mark.parametrize(
-    "verb", ["provision", "migrate --contract", "backup", "restore", "backup.drill", "logs.rotate"]
-)
+@pytest.mark.parametrize("verb", ["provision", "backup", "restore", "backup.drill", "logs.rotate"])
 def test_what_has_no_meaning_says_so(site: OnKube, verb: str) -> None:
     said = site.inv(*verb.split(), *(["--yes"] if verb == "restore" else [])).exits(2).err
     assert "cluster" in said

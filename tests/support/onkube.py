@@ -103,6 +103,28 @@ class OnKube:
         }  # fmt: skip
         self.checkout.write(f"{folder}/kustomization.yaml", yaml.safe_dump(document))
 
+    def add_job(self, name: str, code: str) -> None:
+        """Give the stack `probe` a job that runs Python in its image, in the stack file and in the manifests."""
+        stacks.add_job(self.checkout, name, code, user="10001:10001")
+        base = "k8s/probe/base"
+        deployment = next(yaml.safe_load_all(self.checkout.read(f"{base}/probe.yaml")))
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        for key in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "volumeMounts"):
+            container.pop(key)
+        container |= {
+            "name": name,
+            "args": ["python", "-c", code],
+            "envFrom": [{"configMapRef": {"name": f"{name}-settings"}}],
+        }
+        pod = {**deployment["spec"]["template"]["spec"], "restartPolicy": "Never", "volumes": []}
+        spec = {"template": {"metadata": {"labels": {"app.kubernetes.io/name": name}}, "spec": pod}}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        self.checkout.write(f"{base}/{name}.yaml", yaml.safe_dump(job))
+        file = f"{base}/kustomization.yaml"
+        document = yaml.safe_load(self.checkout.read(file))
+        document["resources"].append(f"{name}.yaml")
+        self.checkout.write(file, yaml.safe_dump(document))
+
     @contextlib.contextmanager
     def patched(self, deployment: str, *changes: tuple[str, str, Any]) -> Iterator[None]:
         """Have the overlay patch a Deployment for a block.

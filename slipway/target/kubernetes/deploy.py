@@ -21,6 +21,7 @@ from slipway.settings import load
 from slipway.target.kubernetes import diff, planner, records, schema, verify
 from slipway.target.kubernetes import manifests as making
 from slipway.target.kubernetes.facts import Facts
+from slipway.target.kubernetes.kinds import Manifest
 from slipway.target.kubernetes.request import Release, Request
 from slipway.target.kubernetes.session import ClusterSession, now
 from slipway.target.kubernetes.workplace import Place, Run, begun, connected
@@ -141,20 +142,28 @@ def request_for(place: Place, facts: Facts, release: Release, *, rollback: bool 
         settle=place.env.settle,
         migrate=None if rollback else schema.operation(place, release, facts),
         keep=place.env.keep_releases,
+        where_is=place.where_is,
     )
 
 
 def _changes(session: ClusterSession, request: Request, release: Release) -> list[Change]:
     """Try all manifests, and tell what would change. Raises BadInput where the API server does not take one."""
-    facts, found = request.facts, list(making.with_secrets(release.manifests, request.values, "app"))
+    facts = request.facts
+    found = [m for m in making.with_secrets(release.manifests, request.values, "app") if not _passed_over(request, m)]
     if request.overlay and facts.state.get("accessories") is None:
         found += making.accessory_manifests(request.overlay, request.values)
-    told = diff.changes(session.cluster, facts, found)
+    told = diff.changes(session.cluster, facts, found, request.where_is)
     noted = facts.state.get("accessories")
     if request.overlay and noted and noted["digest"] != making.accessory_digest(request.overlay, request.values):
         words = f"changed, and left alone: inv accessory.apply --env {request.values.env.name} applies it"
         told.append(Change("", "accessories", words))
     return told
+
+
+def _passed_over(request: Request, manifest: Manifest) -> bool:
+    """Tell whether a manifest is not tried: a Job, where none runs, or one that a killed run left is in the way."""
+    there = request.facts.named("Job", manifest["metadata"]["name"]) is not None
+    return manifest["kind"] == "Job" and (request.overlay is None or there)
 
 
 def _keep(request: Request, release: Release, before: str | None) -> list[list[str]]:

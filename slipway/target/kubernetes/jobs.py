@@ -11,11 +11,9 @@ from slipway.errors import SlipwayError
 from slipway.target.kubernetes import explain
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.kinds import EVENT, KINDS, POD, Manifest
-from slipway.target.kubernetes.manifests import MANAGED, RELEASE, ROLE, SERVICE, STACK
+from slipway.target.kubernetes.manifests import LONGEST_JOB, MANAGED, RELEASE, ROLE, SERVICE, STACK
 
 _LOOK_EVERY = 0.3
-LONGEST = 6 * 3600
-"""Seconds that a job may take."""
 _STARTS_WITHIN = 600.0
 _MADE_WITHIN, _NO_NODE_WITHIN = 3.0, 60.0
 _GONE_WITHIN = 90.0
@@ -53,7 +51,7 @@ def job(
     pod |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": 30}
     metadata = {"name": name, "namespace": deployment["metadata"]["namespace"], "labels": {**ours, SERVICE: "job"}}
     spec = {
-        "backoffLimit": 0, "activeDeadlineSeconds": LONGEST, "ttlSecondsAfterFinished": 3600,
+        "backoffLimit": 0, "activeDeadlineSeconds": LONGEST_JOB, "ttlSecondsAfterFinished": 3600,
         "template": {"metadata": {"labels": {**ours, SERVICE: "job"}}, "spec": pod},
     }  # fmt: skip
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from slipway.settings.model import Environment, Service, Stack, StackEntry
 from slipway.target.kubernetes.kinds import Manifest, in_order
-from slipway.target.kubernetes.overlay import Overlay, owner, pod_of
+from slipway.target.kubernetes.overlay import WITH_PODS, Overlay, owner, pod_of
 from slipway.target.release import content_digest, keyed_digest
 
 MOUNTED = "secrets"
@@ -19,6 +19,8 @@ PULL = "registry"
 """The Secret with the registry's credentials."""
 STACK, SERVICE, ROLE, RELEASE = "slipway.stack", "slipway.service", "slipway.role", "slipway.release"
 MANAGED = "app.kubernetes.io/managed-by"
+LONGEST_JOB = 6 * 3600
+"""Seconds that a job may take."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def app_manifests(overlay: Overlay, values: Values) -> list[Manifest]:
     for manifest in copy.deepcopy(list(overlay.apps)):
         service = _service(manifest, values.stack)
         _fill(manifest, service, values)
-        if manifest["kind"] == "Deployment":
+        if manifest["kind"] in ("Deployment", "Job"):
             pod_of(manifest)["containers"][0]["image"] = values.images[manifest["metadata"]["name"]]
         found.append(manifest)
     _replicas(found, values)
@@ -113,7 +115,7 @@ def _settings(manifests: Sequence[Manifest], values: Values) -> list[Manifest]:
     found = []
     for manifest in manifests:
         service = _service(manifest, values.stack)
-        if service and manifest["kind"] in ("Deployment", "StatefulSet"):
+        if service and manifest["kind"] in WITH_PODS:
             labels = {k: manifest["metadata"]["labels"][k] for k in (MANAGED, STACK, SERVICE, ROLE)}
             metadata = {
                 "name": _settings_name(service),
@@ -156,8 +158,15 @@ def released(
     routed = {s.name for s in stack.of_role("app") if s.route} if beside else set()
     for manifest in found:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        if kind == "Deployment":
+        if kind in ("Deployment", "Job"):
             _of_release(manifest, release, version)
+        if kind == "Job":  # to its end or failure, and not again by itself
+            manifest["spec"] |= {
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": LONGEST_JOB,
+                "ttlSecondsAfterFinished": 3600,
+            }
+            pod_of(manifest)["restartPolicy"] = "Never"
         if name in routed and kind == "Deployment":
             manifest["metadata"]["name"] = beside_name(name, release)
             manifest["spec"]["selector"]["matchLabels"][RELEASE] = release

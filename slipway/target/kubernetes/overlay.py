@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from slipway.errors import BadInput
 from slipway.settings.model import Stack
 from slipway.settings.problems import listed
 from slipway.target.kubernetes.kinds import KINDS, Manifest, in_order
+
+KIND_OF = {"app": "Deployment", "accessory": "StatefulSet", "job": "Job"}
+"""What a service is on a cluster, by its role."""
+WITH_PODS = tuple(KIND_OF.values())
 
 
 @dataclass(frozen=True)
@@ -31,21 +35,39 @@ class Overlay:
         return str(self.namespace["metadata"]["name"])
 
 
-def read(documents: Sequence[Manifest], stack: Stack, env: str) -> Overlay:
+def read(
+    documents: Sequence[Manifest], stack: Stack, env: str, where_is: Callable[[Manifest], str] = lambda _: ""
+) -> Overlay:
     """Return what kustomize rendered as an overlay.
+
+    Args:
+        documents: it.
+        stack: whose.
+        env: the environment.
+        where_is: tells `file:line` of a manifest, or "".
 
     Raises:
         BadInput: it is none that can be released: all its problems.
     """
-    problems = list(_problems(documents, stack))
+    problems = [(where_is(one) if one else "", words) for one, words in _problems(documents, stack)]
     if problems:
-        where = f"k8s/{stack.name}/overlays/{env}"
-        raise BadInput("the manifests can't be released", where=where, seen="\n".join(problems), todo="correct them")
+        seen = "\n".join(f"{at}: {words}" if at else words for at, words in problems)
+        error = BadInput(
+            "the manifests can't be released", where=f"k8s/{stack.name}/overlays/{env}", seen=seen, todo="correct them"
+        )
+        error.places = tuple(place(at, words) for at, words in problems if at)
+        raise error
     namespace = next(d for d in documents if d["kind"] == "Namespace")
     keep = {s.name for s in stack.of_role("accessory")}
     rest = [d for d in documents if d["kind"] != "Namespace"]
     data = [d for d in rest if owner(d, stack) in keep]
     return Overlay(namespace, tuple(in_order([d for d in rest if d not in data])), tuple(in_order(data)))
+
+
+def place(at: str, words: str) -> tuple[str, int, str]:
+    """Return file, line and words of a problem at `file:line`."""
+    file, _, line = at.rpartition(":")
+    return file, int(line), words
 
 
 def owner(manifest: Manifest, stack: Stack) -> str | None:
@@ -55,47 +77,55 @@ def owner(manifest: Manifest, stack: Stack) -> str | None:
     return max(mine, key=len, default=None)
 
 
-def _problems(documents: Sequence[Manifest], stack: Stack) -> Iterator[str]:
+def _problems(documents: Sequence[Manifest], stack: Stack) -> Iterator[tuple[Manifest | None, str]]:
+    """Yield what is wrong, each with the manifest that it is wrong with."""
     spaces = [d for d in documents if d["kind"] == "Namespace"]
     if len(spaces) != 1:
-        yield f"there should be one Namespace, not {len(spaces)}"
+        yield spaces[-1] if spaces else None, f"there should be one Namespace, not {len(spaces)}"
         return
     space = spaces[0]["metadata"]["name"]
-    services = {s.name: s for s in stack.services}
-    for one in documents:
+    for one in (d for d in documents if d["kind"] != "Namespace"):
         name = f"{one['kind']} {one['metadata']['name']}"
-        if one["kind"] != "Namespace" and one["kind"] not in KINDS:
-            yield f"{name}: of this kind Slipway applies none; it knows {listed(KINDS)}"
-        elif one["kind"] != "Namespace" and one["metadata"].get("namespace") != space:
-            yield f"{name}: is not in the namespace {space} (kustomization.yaml: `namespace: {space}`)"
-        if one["kind"] == "Secret":
-            yield f"{name}: a secret in the repository: Slipway makes them from the vault"
-        yield from (f"{name}: {words}" for words in _unhandled(one))
-        if one["kind"] in ("Deployment", "StatefulSet"):
-            found = services.get(one["metadata"]["name"])
-            if found is None:
-                yield f"{name}: the stack file has no service of that name"
-            elif found.role == ("app" if one["kind"] == "StatefulSet" else "accessory"):
-                yield f"{name}: an {found.role} is a {'Deployment' if found.role == 'app' else 'StatefulSet'}"
-    there = {d["metadata"]["name"] for d in documents if d["kind"] in ("Deployment", "StatefulSet")}
+        yield from ((one, f"{name}: {words}") for words in _wrong(one, stack, space))
+    there = {d["metadata"]["name"] for d in documents if d["kind"] in WITH_PODS}
     reached = {d["metadata"]["name"] for d in documents if d["kind"] == "Service"}
     for service in stack.services:
-        if service.role == "app" and service.name not in there:
-            yield f"there is no Deployment {service.name}, a service of the stack file"
+        if service.role != "accessory" and service.name not in there:
+            yield None, f"there is no {KIND_OF[service.role]} {service.name}, a service of the stack file"
         if service.role == "accessory" and service.name not in there | reached:
-            yield f"there is neither a StatefulSet nor a Service {service.name}, an accessory of the stack file"
+            yield None, f"there is neither a StatefulSet nor a Service {service.name}, an accessory of the stack file"
         if service.route and service.name not in reached:
-            yield f"there is no Service {service.name}, which the stack file has a route for"
+            yield None, f"there is no Service {service.name}, which the stack file has a route for"
+
+
+def _wrong(one: Manifest, stack: Stack, space: str) -> Iterator[str]:
+    """Yield what is wrong with one manifest."""
+    kind, name = one["kind"], one["metadata"]["name"]
+    if kind not in KINDS:
+        yield f"of this kind Slipway applies none; it knows {listed(KINDS)}"
+    elif one["metadata"].get("namespace") != space:
+        yield f"is not in the namespace {space} (kustomization.yaml: `namespace: {space}`)"
+    if kind == "Secret":
+        yield "a secret in the repository: Slipway makes them from the vault"
+    yield from _unhandled(one)
+    if kind in WITH_PODS:
+        found = next((s for s in stack.services if s.name == name), None)
+        if found is None:
+            yield "the stack file has no service of that name"
+        elif kind != KIND_OF[found.role]:
+            yield f"what has the role {found.role} in the stack file is a {KIND_OF[found.role]}"
 
 
 def _unhandled(manifest: Manifest) -> Iterator[str]:
     """Yield what would not get its image, settings or credentials."""
-    if manifest["kind"] in ("Job", "CronJob"):
-        yield "jobs do not run on a cluster yet: leave it out"
-    if manifest["kind"] not in ("Deployment", "StatefulSet"):
+    if manifest["kind"] == "CronJob":
+        yield "Slipway starts nothing by the clock in a cluster: leave it out"
+    if manifest["kind"] not in WITH_PODS:
         return
-    pod = pod_of(manifest)
-    if len(pod["containers"]) != 1:
+    pod = manifest["spec"].get("template", {}).get("spec", {})
+    if not pod.get("containers"):
+        yield "its pods have no container"
+    elif len(pod["containers"]) != 1:
         names = ", ".join(str(c["name"]) for c in pod["containers"])
         yield f"a pod has one container, not {len(pod['containers'])} ({names}): make the others services of their own"
     if pod.get("initContainers"):

@@ -40,6 +40,7 @@ def plan_deploy(request: Request, release: Release, changes: Sequence[Change] = 
     phases = [_phase(request, "Prepare the cluster", *prepare)]
     if request.migrate:
         phases.append(_phase(request, "Migrate", request.migrate))
+    phases += _jobs(request, release)
     phases += _replace(request, release)
     phases += _proof(request, release)
     return _plan("deploy", request, release, changes, phases, first)
@@ -66,6 +67,14 @@ def plan_migrate(request: Request, release: Release) -> Plan:
     settings = Operation("apply", "apply its settings", {"manifests": found})
     phases = (_phase(request, "Prepare the cluster", settings), _phase(request, "Migrate", request.migrate))
     return Plan("migrate", request.values.env.name, request.stack, release.id, request.facts.live(), (), phases)
+
+
+def _jobs(request: Request, release: Release) -> list[Phase]:
+    """Return what runs once, before the release's pods start: its jobs, one after the other."""
+    there = {m["metadata"]["name"]: m for m in _secret(request, release) if m["kind"] == "Job"}
+    names = [job.name for job in request.values.stack.of_role("job")]
+    found = [Operation("job", f"run {name}", {"manifest": there[name]}) for name in names]
+    return [_phase(request, "Run jobs", *found)] if found else []
 
 
 def _plan(
@@ -115,7 +124,7 @@ def _base(request: Request, release: Release, *, back: bool = False) -> list[Man
     """Return what can be there before the release's pods are: all but those, and but Services that wait for them."""
     return [
         m for m in _secret(request, release, back=back)
-        if m["kind"] not in ("Deployment", "HorizontalPodAutoscaler") and not (_owner(m) and _turns(request, m))
+        if m["kind"] not in ("Deployment", "HorizontalPodAutoscaler", "Job") and not (_owner(m) and _turns(request, m))
     ]  # fmt: skip
 
 
@@ -224,7 +233,7 @@ def _proof(request: Request, release: Release) -> list[Phase]:
 
 def kept(request: Request, release: Release, warm: str | None) -> list[list[str]]:
     """Return the objects, by kind and name, that stay after a deploy: the release's, and those of a predecessor that stays warm."""
-    objects = {(m["kind"], m["metadata"]["name"]) for m in _secret(request, release)}
+    objects = {(m["kind"], m["metadata"]["name"]) for m in _secret(request, release) if m["kind"] != "Job"}
     old = (records.manifests_of(request.facts, warm) or []) if warm else []
     objects |= {(m["kind"], m["metadata"]["name"]) for m in _beside_only(old)}
     named = {s["metadata"]["name"] for s in request.facts.objects.get("Secret", ())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ class Request:
         settle: seconds to watch.
         migrate: what runs the migrations; None where there are none.
         keep: releases that stay recorded.
+        where_is: tells `file:line` of a manifest, "" where it stands in no file.
     """
 
     cluster: str
@@ -55,6 +56,7 @@ class Request:
     settle: float = 0.0
     migrate: Operation | None = None
     keep: int = 5
+    where_is: Callable[[Manifest], str] = field(default=lambda _: "", repr=False, compare=False)
 
     @property
     def stack(self) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from slipway import report
 from slipway.errors import SlipwayError
 from slipway.plan.operation import Operation
-from slipway.target.kubernetes import look, records, smoke
+from slipway.target.kubernetes import jobs, look, records, smoke
 from slipway.target.kubernetes.applying import STARTER, applied
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts
@@ -23,6 +24,8 @@ from slipway.target.kubernetes.transport import NotAllowed
 Progress = Callable[[str], None]
 Result = dict[str, Any]
 _SWITCH_WITHIN = 30.0
+_SHOWN = 20
+"""Last lines of a job that are shown."""
 
 
 @dataclass
@@ -209,6 +212,15 @@ def _migrate(session: ClusterSession, progress: Progress, **params: Any) -> Resu
     return runners.run(session, progress, **params)
 
 
+def _job(session: ClusterSession, progress: Progress, manifest: Manifest) -> Result:
+    """Run a job of the stack to its end, and show what it said."""
+    name = manifest["metadata"]["name"]
+    said = jobs.run(session.cluster, manifest, progress, session.check, f"the job {name} failed").splitlines()
+    for line in said[-_SHOWN:]:
+        report.say(f"{name}: {line}")
+    return {"lines": [line for line in said if line.strip()]}
+
+
 def note(session: ClusterSession, **values: Any) -> None:
     """Change what is noted of the stack: `run`, `accessories`."""
     found = {**session.facts().state, **values}
@@ -231,5 +243,6 @@ _DO: dict[str, Callable[..., Result]] = {
     "record": _record,
     "smoke": _smoke,
     "migrate": _migrate,
+    "job": _job,
 }
 """Operations by kind."""

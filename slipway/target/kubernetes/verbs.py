@@ -146,16 +146,16 @@ def accessory_apply(env: str, stack: str | None, *, plan_only: bool, yes: bool) 
     made, digest = making.accessory_manifests(place.overlay, values), making.accessory_digest(place.overlay, values)
     if plan_only:
         with workplace.connected(place) as session:
-            told = diff.changes(session.cluster, session.facts(), made)
+            told = diff.changes(session.cluster, session.facts(), made, place.where_is)
             yield from [f"{c.what} {c.text}" for c in told] or ["the accessories are what the manifests say"]
         return
     with workplace.begun(place, "accessory.apply") as run:
         if (run.facts.state.get("accessories") or {}).get("digest") == digest and not diff.changes(
-            run.session.cluster, run.facts, made
+            run.session.cluster, run.facts, made, place.where_is
         ):
             yield "the accessories are what the manifests say"
             return
-        diff.changes(run.session.cluster, run.facts, made)  # refused before anything is touched
+        diff.changes(run.session.cluster, run.facts, made, place.where_is)  # refused before anything is touched
         began = time.monotonic()
         entry: dict[str, Any] = {"verb": "accessory.apply", "by": by(), "run": run.fence, "outcome": "interrupted"}
         report.current().touched = True

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from slipway import report
 from slipway.errors import BadInput, SlipwayError
-from slipway.settings import load, secrets
+from slipway.settings import checks, load, secrets
 from slipway.settings.model import Environment, Stack, StackEntry
 from slipway.target.kubernetes import kubectl
 from slipway.target.kubernetes import lease as leases
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts
-from slipway.target.kubernetes.kinds import KINDS
+from slipway.target.kubernetes.kinds import KINDS, Manifest
 from slipway.target.kubernetes.manifests import Values
 from slipway.target.kubernetes.overlay import Overlay, read
 from slipway.target.kubernetes.session import ClusterSession, note, now
+from slipway.target.kubernetes.sources import Sources
 from slipway.target.kubernetes.transport import PATIENCE
 from slipway.target.who import by, command
 
@@ -35,6 +36,8 @@ class Place:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     registry_password: str | None = field(default=None, repr=False)
     cluster: Cluster | None = field(default=None, repr=False, compare=False)
+    where_is: Callable[[Manifest], str] = field(default=lambda _: "", repr=False, compare=False)
+    """Tells `file:line` of a manifest, "" where it stands in no file."""
 
     @property
     def namespace(self) -> str:
@@ -67,12 +70,6 @@ def find(env: str, stack: str | None, *, with_secrets: bool = True) -> Place:
         SlipwayError: there is no kubectl.
     """
     found, entry, one = load.load(env, stack)
-    jobs = [s.name for s in one.of_role("job")]
-    if jobs:
-        raise BadInput(
-            f"jobs of a stack do not run on a cluster yet: {', '.join(jobs)}", where=f"compose/{one.name}/compose.yaml",
-            todo="run them by hand for now, or keep the environment on hosts",
-        )  # fmt: skip
     cluster = Cluster(kubectl.cluster_of(found))
     try:
         cluster.start()  # it is there by the time that the manifests are
@@ -80,12 +77,13 @@ def find(env: str, stack: str | None, *, with_secrets: bool = True) -> Place:
             rendered = pool.submit(kubectl.render, one.name, found.name)
             values = {n: s.reveal() for n, s in secrets.read(found, one).items()} if with_secrets else {}
             password = secrets.registry_password(found) if with_secrets else None
-            overlay = read(rendered.result(), one, found.name)
+            sources = Sources(checks.overlay(load.root(), one.name, found.name), load.root())
+            overlay = read(rendered.result(), one, found.name, sources.of)
             refuse_shared(found, one, overlay)
     except BaseException:
         cluster.close()
         raise
-    return Place(found, entry, one, overlay, values, password.reveal() if password else None, cluster)
+    return Place(found, entry, one, overlay, values, password.reveal() if password else None, cluster, sources.of)
 
 
 def refuse_shared(env: Environment, stack: Stack, overlay: Overlay) -> None:

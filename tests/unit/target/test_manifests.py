@@ -170,8 +170,8 @@ def test_credentials_of_the_registry_go_to_every_pod(overlay: list[Manifest]) ->
             "NetworkPolicy nobody: is not in the namespace space",
         ),
         ("NetworkPolicy", "nobody", {"kind": "Secret"}, "Secret nobody: a secret in the repository"),
-        ("NetworkPolicy", "nobody", {"kind": "CronJob"}, "CronJob nobody: jobs do not run on a cluster yet"),
-        ("NetworkPolicy", "nobody", {"kind": "Job"}, "Job nobody: jobs do not run on a cluster yet"),
+        ("NetworkPolicy", "nobody", {"kind": "CronJob"}, "CronJob nobody: Slipway starts nothing by the clock"),
+        ("NetworkPolicy", "nobody", {"kind": "Job"}, "Job nobody: the stack file has no service of that name"),
     ],
 )
 def test_what_can_not_be_released(
