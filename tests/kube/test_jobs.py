@@ -8,6 +8,11 @@ from tests.support.onkube import OnKube
 _COUNTS = "from store import ask; print('counted', ask('INCR', 'job-runs'))"
 
 
+def pods(site: OnKube) -> set[str]:
+    found = site.get("pods", "--selector", "slipway.role=app")["items"]
+    return {p["metadata"]["name"] for p in found if "deletionTimestamp" not in p["metadata"]}
+
+
 def test_a_job_runs_once_in_each_deploy_and_not_in_a_rollback(site: OnKube) -> None:
     with site.checkout.changed():
         site.add_job("count", _COUNTS)
@@ -28,12 +33,12 @@ def test_one_that_fails_fails_the_deploy(site: OnKube) -> None:
     with site.checkout.changed():
         site.add_job("broken", "print('reading the index'); raise SystemExit('the index is empty')")
         site.version("three")
-        before = {p["metadata"]["name"] for p in site.get("pods", "--selector", "slipway.role=app")["items"]}
+        before = pods(site)
         failed = site.inv("deploy", "--build", "--version", "three").exits(1).err
     assert "the job broken failed" in failed
     assert "the index is empty" in failed
     assert "Still serving: release one" in failed
-    assert {p["metadata"]["name"] for p in site.get("pods", "--selector", "slipway.role=app")["items"]} == before
+    assert pods(site) == before
     assert not site.get("jobs")["items"]
     assert site.status()["healthy"]
 

@@ -15,10 +15,10 @@ from slipway.image import build as images
 from slipway.image import exact, source
 from slipway.image.registry import RegistryClient
 from slipway.plan.executor import execute
-from slipway.plan.operation import Change, Operation, Plan
+from slipway.plan.operation import Change, Plan
 from slipway.plan.outcome import Outcome
 from slipway.settings import load
-from slipway.target.kubernetes import diff, planner, records, schema, verify
+from slipway.target.kubernetes import database, diff, ending, look, planner, records, schema, verify
 from slipway.target.kubernetes import manifests as making
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.kinds import Manifest
@@ -50,11 +50,12 @@ def deploy(place: Place, version: Version, *, plan_only: bool = False) -> Outcom
             plan = planner.plan_deploy(request, release, _changes(session, request, release))
             changed = not unchanged(facts, release, plan)
             if changed:
-                plan = replace(plan, changes=(*plan.changes, *_removed(request, release, plan)))
+                plan = replace(plan, changes=(*plan.changes, *ending.goes(request, release, plan)))
             return Outcome(
                 "deploy", place.env.name, place.stack.name, release.id, plan.before, changed, place.url, plan
             )  # fmt: skip
     with begun(place, "deploy") as run:
+        database.ahead(run.session, place.stack, run.facts)
         release = release_of(place, version, run.fence)
         request = request_for(place, run.facts, release)
         tried = _changes(run.session, request, release)
@@ -166,17 +167,6 @@ def _passed_over(request: Request, manifest: Manifest) -> bool:
     return manifest["kind"] == "Job" and (request.overlay is None or there)
 
 
-def _keep(request: Request, release: Release, before: str | None) -> list[list[str]]:
-    """Return what stays after a deploy: with blue-green, the predecessor goes on running for a rollback."""
-    return planner.kept(request, release, before if request.beside and before != release.id else None)
-
-
-def _removed(request: Request, release: Release, plan: Plan) -> list[Change]:
-    """Return what tidying up will remove, but for what is recorded of old releases."""
-    strays = records.strays(request.facts, request.stack, _keep(request, release, plan.before), None)
-    return [Change("", kind.word, f"{name} is removed") for kind, name in strays]
-
-
 def unchanged(facts: Facts, release: Release, plan: Plan) -> bool:
     """Tell whether the live release is this one already, verified and whole, and nothing in the cluster differs from it."""
     known = facts.releases.get(release.id, {})
@@ -244,7 +234,12 @@ def carry_out(run: Run, request: Request, release: Release, plan: Plan) -> Outco
         facts = verify.facts_of(place, release.id, release.meta)
 
         def prove(_: str) -> None:
-            verifier.finish({**facts, "pods": verify.pods_of(session.facts(), release.id, release.meta)})
+            verifier.finish(
+                {
+                    **facts,
+                    "pods": verify.pods_of(look.traffic(session.cluster, session.namespace), release.id, release.meta),
+                }
+            )
 
         results = execute(plan, {place.context: session}, run.fence, prove, session.receiving)
         ran = results.get("Migrate", {}).get(place.context, [{}])[0]
@@ -260,41 +255,7 @@ def carry_out(run: Run, request: Request, release: Release, plan: Plan) -> Outco
         verifier.close()
         steps = [(s.title, s.seconds) for s in report.current().steps[first_step:]]
         entry |= {"seconds": round(time.monotonic() - began, 2), "steps": {t: round(s, 2) for t, s in steps}}
-        finish(run, request, release, plan, entry)
+        ending.finish(run, request, release, plan, entry)
     return Outcome(
         plan.verb, plan.env, plan.stack, plan.release, plan.before, True, place.url, plan, steps, dict(release.images)
     )
-
-
-def finish(run: Run, request: Request, release: Release, plan: Plan, entry: dict[str, Any]) -> None:
-    """Note how a run ended: the release as verified, the ledger; and remove what nothing needs any more. Says what fails of it."""
-    session, done = run.session, entry["outcome"] == "done"
-    try:
-        session.check()
-        facts = run.look()
-        if done:
-            meta = {**release.meta, "verified": True}
-            if plan.verb == "deploy":
-                meta |= {"activated_run": run.fence, "activated_at": now()}
-            session.cluster.apply(
-                records.release_record(session.stack, session.namespace, meta, release.manifests), force=True
-            )
-        ledger = [*facts.ledger, {"at": now(), **entry}]
-        session.cluster.apply(records.ledger_record(session.stack, session.namespace, ledger), force=True)
-        if done:
-            tidy(run, request, release, plan)
-    except SlipwayError as error:
-        report.say(
-            f"! not all could be noted or tidied up, the next run does it: {error.what} ({' '.join(error.seen.split())})"
-        )
-
-
-def tidy(run: Run, request: Request, release: Release, plan: Plan) -> None:
-    """Remove what the manifests no longer have."""
-    params = {"keep": _keep(request, release, plan.before), "live": release.id, "keep_releases": request.keep}
-    with report.step("Tidy up") as step:
-        told = run.session.perform(
-            run.session.stack, [Operation("tidy", "remove what is no longer needed", params)], progress=step.say
-        )
-        removed = told[0]["removed"]
-        step.done(f"{len(removed)} objects removed" if removed else "nothing to do")

@@ -9,6 +9,7 @@ from typing import Any
 
 from slipway.errors import SlipwayError
 from slipway.target.kubernetes import explain
+from slipway.target.kubernetes.changes import Changes
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.kinds import EVENT, KINDS, POD, Manifest
 from slipway.target.kubernetes.manifests import LONGEST_JOB, MANAGED, RELEASE, ROLE, SERVICE, STACK
@@ -87,19 +88,20 @@ def run(
     uid = str(cluster.apply(manifest, force=True)["metadata"]["uid"])
     began = time.monotonic()
     try:
-        while True:
-            check()
-            status = cluster.get(path).get("status", {})
-            pods = cluster.items(POD, namespace, **{"batch.kubernetes.io/job-name": name})
-            if status.get("succeeded"):
-                return cluster.logs(namespace, pods[-1]["metadata"]["name"], lines=100_000) if pods else ""
-            if status.get("failed"):
-                raise SlipwayError(what, where=f"job {name}", seen=_end(cluster, pods) or _conditions(status))
-            if not pods and time.monotonic() - began > _MADE_WITHIN:
-                _refuse_unmade(cluster, namespace, name, uid)
-            for pod in pods:
-                _look(cluster, pod, progress, time.monotonic() - began, name)
-            time.sleep(_LOOK_EVERY)
+        with Changes(cluster, namespace, (KINDS["Job"], POD)) as changes:
+            while True:
+                changes.wait()
+                check()
+                status = cluster.get(path).get("status", {})
+                pods = cluster.items(POD, namespace, **{"batch.kubernetes.io/job-name": name})
+                if status.get("succeeded"):
+                    return cluster.logs(namespace, pods[-1]["metadata"]["name"], lines=100_000) if pods else ""
+                if status.get("failed"):
+                    raise SlipwayError(what, where=f"job {name}", seen=_end(cluster, pods) or _conditions(status))
+                if not pods and time.monotonic() - began > _MADE_WITHIN:
+                    _refuse_unmade(cluster, namespace, name, uid)
+                for pod in pods:
+                    _look(cluster, pod, progress, time.monotonic() - began, name)
     finally:
         cluster.delete(path, uid=uid)  # the next run may have one of that name by now
 

@@ -40,3 +40,14 @@ def facts(cluster: Cluster, namespace: str, stack: str) -> Facts:
         lease = pool.submit(cluster.find, LEASE.path(namespace, name(stack)))
         objects = dict(zip([k.name for k in kinds], pool.map(listed, kinds), strict=True))
         return Facts(found, objects, objects.pop("Pod"), objects.pop("EndpointSlice"), lease.result())
+
+
+def noted(cluster: Cluster, namespace: str, name: str) -> Facts:
+    """Return what one ConfigMap of Slipway's own tells, and no more. Raises as `facts`."""
+    found = cluster.find(KINDS["ConfigMap"].path(namespace, name))
+    return Facts(objects={"ConfigMap": [found] if found else []})
+
+
+def traffic(cluster: Cluster, namespace: str) -> Facts:
+    """Return what tells where requests go, and no more: pods and EndpointSlices. Raises as `facts`."""
+    return Facts(pods=cluster.items(POD, namespace), slices=cluster.items(SLICE, namespace))

@@ -14,11 +14,11 @@ from slipway.plan.operation import Phase, Plan
 from slipway.plan.outcome import Outcome
 from slipway.target import schema as shapes
 from slipway.target.kubernetes import deploy as deploying
-from slipway.target.kubernetes import planner, records, schema
+from slipway.target.kubernetes import ending, planner, records, schema
 from slipway.target.kubernetes.database import Database
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.request import Release
-from slipway.target.kubernetes.session import ClusterSession, now
+from slipway.target.kubernetes.session import ClusterSession
 from slipway.target.kubernetes.workplace import Place, Run, begun, connected
 from slipway.target.version import Version
 from slipway.target.who import by
@@ -101,8 +101,7 @@ def _carried_out(run: Run, plan: Plan) -> Outcome:
         raise
     finally:
         if ran or entry["outcome"] != "done":
-            ledger = [*run.look().ledger, {"at": now(), **entry}]
-            run.session.cluster.apply(records.ledger_record(place.stack.name, place.namespace, ledger), force=True)
+            ending.add(run.session, entry)
     return Outcome("migrate", plan.env, plan.stack, plan.release, plan.before, bool(ran), place.url)
 
 

@@ -71,9 +71,19 @@ def manifests_of(facts: Facts, release: str) -> list[Manifest] | None:
     return found
 
 
+def state_name(stack: str) -> str:
+    """Return the name of the ConfigMap with the run in hand."""
+    return f"slipway-state-{stack}"
+
+
 def state_record(stack: str, namespace: str, state: Mapping[str, Any]) -> Manifest:
     """Return the ConfigMap with the run in hand and the accessories that were applied."""
-    return _map(stack, namespace, f"slipway-state-{stack}", "state", data={k: json.dumps(v) for k, v in state.items()})
+    return _map(stack, namespace, state_name(stack), "state", data={k: json.dumps(v) for k, v in state.items()})
+
+
+def ledger_name(stack: str) -> str:
+    """Return the name of the ConfigMap with the ledger."""
+    return f"slipway-ledger-{stack}"
 
 
 def ledger_record(stack: str, namespace: str, entries: Sequence[Mapping[str, Any]]) -> Manifest:
@@ -81,7 +91,7 @@ def ledger_record(stack: str, namespace: str, entries: Sequence[Mapping[str, Any
     lines = [json.dumps(dict(e)) for e in entries[-LEDGER_ENTRIES:]]
     while len(lines) > 1 and sum(map(len, lines)) > 500_000:
         lines = lines[1:]
-    return _map(stack, namespace, f"slipway-ledger-{stack}", "ledger", data={"ledger": "\n".join(lines)})
+    return _map(stack, namespace, ledger_name(stack), "ledger", data={"ledger": "\n".join(lines)})
 
 
 def strays(

@@ -8,6 +8,7 @@ from typing import Any
 
 from slipway.errors import SlipwayError
 from slipway.target.kubernetes import explain
+from slipway.target.kubernetes.changes import Changes
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.explain import Trouble
 from slipway.target.kubernetes.facts import complete, ready
@@ -17,7 +18,6 @@ from slipway.target.kubernetes.manifests import RELEASE, SERVICE
 Object = dict[str, Any]
 Progress = Callable[[str], None]
 
-_LOOK_EVERY = 0.25
 PULL_WITHIN = 600.0
 """Seconds for what comes before a container starts: a node, a volume, its image."""
 _MADE_WITHIN = 30.0
@@ -50,46 +50,56 @@ class Watch:
             SlipwayError: a pod ended, or does not get ready: which, and why.
         """
         began, done = time.monotonic(), dict[str, float]()
-        while True:
-            self.check()
-            found = {
-                name: self.cluster.get(KINDS["Deployment"].path(self.namespace, name))
-                for name in wanted
-                if name not in done
-            }
-            pods = self._pods({RELEASE: release})
-            for name, one in found.items():
-                if complete(one):
-                    done[name] = round(time.monotonic() - began, 2)
-                elif why := explain.refused(one):
-                    raise SlipwayError(f"pods of {name} can't be made", where=f"deployment {name}", seen=why)
-            left = [n for n in wanted if n not in done]
-            if not left:
-                return done
-            for name in left:
-                service, within = wanted[name]
-                mine = [p for p in pods if p["metadata"].get("labels", {}).get(SERVICE) == service]
-                self._refuse_none(mine, name)
-                self._judge(mine, within)
-            self.progress(", ".join(_words(found[n], wanted[n][0], pods) for n in left))
-            time.sleep(_LOOK_EVERY)
+        with Changes(self.cluster, self.namespace, (KINDS["Deployment"], POD)) as changes:
+            while not self._deployments(wanted, release, began, done):
+                changes.wait()
+        return done
+
+    def _deployments(
+        self, wanted: Mapping[str, tuple[str, float]], release: str, began: float, done: dict[str, float]
+    ) -> bool:
+        """Look once; tell whether all are complete."""
+        self.check()
+        paths = {n: KINDS["Deployment"].path(self.namespace, n) for n in wanted if n not in done}
+        found = {name: self.cluster.get(path) for name, path in paths.items()}
+        for name, one in found.items():
+            if complete(one):
+                done[name] = round(time.monotonic() - began, 2)
+            elif why := explain.refused(one):
+                raise SlipwayError(f"pods of {name} can't be made", where=f"deployment {name}", seen=why)
+        left = [n for n in wanted if n not in done]
+        if not left:
+            return True
+        pods = self._pods({RELEASE: release})
+        for name in left:
+            service, within = wanted[name]
+            mine = [p for p in pods if p["metadata"].get("labels", {}).get(SERVICE) == service]
+            self._refuse_none(mine, name)
+            self._judge(mine, within)
+        self.progress(", ".join(_words(found[n], wanted[n][0], pods) for n in left))
+        return False
 
     def stateful(self, names: Sequence[str]) -> None:
         """Wait until StatefulSets are ready. Raises as `deployments`."""
-        while True:
-            self.check()
-            found = [self.cluster.get(KINDS["StatefulSet"].path(self.namespace, name)) for name in names]
-            left = [s for s in found if not _is_up(s)]
-            if not left:
-                return
-            pods = self._pods({})
-            for one in left:
-                name = one["metadata"]["name"]
-                mine = [p for p in pods if p["metadata"].get("labels", {}).get(SERVICE) == name]
-                self._refuse_none(mine, name)
-                self._judge(mine, 120.0)
-            self.progress("waiting for " + ", ".join(s["metadata"]["name"] for s in left))
-            time.sleep(_LOOK_EVERY)
+        with Changes(self.cluster, self.namespace, (KINDS["StatefulSet"], POD)) as changes:
+            while not self._stateful(names):
+                changes.wait()
+
+    def _stateful(self, names: Sequence[str]) -> bool:
+        """Look once; tell whether all are ready."""
+        self.check()
+        found = [self.cluster.get(KINDS["StatefulSet"].path(self.namespace, name)) for name in names]
+        left = [s for s in found if not _is_up(s)]
+        if not left:
+            return True
+        pods = self._pods({})
+        for one in left:
+            name = one["metadata"]["name"]
+            mine = [p for p in pods if p["metadata"].get("labels", {}).get(SERVICE) == name]
+            self._refuse_none(mine, name)
+            self._judge(mine, 120.0)
+        self.progress("waiting for " + ", ".join(s["metadata"]["name"] for s in left))
+        return False
 
     def _refuse_none(self, pods: Sequence[Object], name: str) -> None:
         """Raise SlipwayError where nobody makes pods: the cluster's controllers are away, or refuse."""

@@ -32,7 +32,7 @@ def run(session: ClusterSession, progress: Progress, **params: Any) -> Result:
     how, which, noted = params["how"], params["which"], set(params["contracted"])
     known = params["known"] if params["known"] is not None else of_image(session, progress, deployment, how)
     database = Database(session, how["database"])
-    state = database.state()
+    state = database.first_state()
     due = _due(how["tool"], known, state, which, noted)
     if how["tool"] == "sql" and any("sql" not in m for m in due):
         known = of_image(session, progress, deployment, how)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +14,10 @@ from slipway.errors import SlipwayError
 from slipway.plan.operation import Operation
 from slipway.target.kubernetes import jobs, look, records, smoke
 from slipway.target.kubernetes.applying import STARTER, applied
+from slipway.target.kubernetes.changes import Changes
 from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts
-from slipway.target.kubernetes.kinds import KINDS, Manifest, in_order
+from slipway.target.kubernetes.kinds import KINDS, SLICE, Manifest, in_order
 from slipway.target.kubernetes.lease import Held
 from slipway.target.kubernetes.manifests import RELEASE
 from slipway.target.kubernetes.rollout import Watch
@@ -43,6 +45,8 @@ class ClusterSession:
     namespace: str
     stack: str
     lease: Held | None = None
+    state: Future[dict[str, Any]] | None = field(default=None, repr=False, compare=False)
+    """What the database says of its migrations, where it was asked ahead (see `slipway.target.kubernetes.database.ahead`)."""
 
     def perform(
         self,
@@ -139,15 +143,16 @@ def _switch(session: ClusterSession, progress: Progress, manifests: Sequence[Man
     _apply(session, progress, manifests)
     services = {m["metadata"]["name"] for m in manifests if m["kind"] == "Service"}
     until = time.monotonic() + _SWITCH_WITHIN
-    while True:
-        session.check()
-        now = session.facts().endpoints
-        if all(set(now.get(s, {})) == {release} for s in services):
-            return {"switched": sorted(services)}
-        if time.monotonic() > until:
-            raise SlipwayError("the Services do not send their requests to the release alone", seen=str(now))
-        progress("waiting for the endpoints")
-        time.sleep(0.2)
+    with Changes(session.cluster, session.namespace, (SLICE,)) as changes:
+        while True:
+            session.check()
+            now = look.traffic(session.cluster, session.namespace).endpoints
+            if all(set(now.get(s, {})) == {release} for s in services):
+                return {"switched": sorted(services)}
+            if time.monotonic() > until:
+                raise SlipwayError("the Services do not send their requests to the release alone", seen=str(now))
+            progress("waiting for the endpoints")
+            changes.wait()
 
 
 def _remove(session: ClusterSession, progress: Progress, objects: Sequence[Sequence[str]]) -> Result:
@@ -223,8 +228,8 @@ def _job(session: ClusterSession, progress: Progress, manifest: Manifest) -> Res
 
 def note(session: ClusterSession, **values: Any) -> None:
     """Change what is noted of the stack: `run`, `accessories`."""
-    found = {**session.facts().state, **values}
-    session.cluster.apply(records.state_record(session.stack, session.namespace, found), force=True)
+    noted = look.noted(session.cluster, session.namespace, records.state_name(session.stack))
+    session.cluster.apply(records.state_record(session.stack, session.namespace, {**noted.state, **values}), force=True)
 
 
 def now() -> str:

@@ -15,12 +15,11 @@ from slipway.plan.operation import Operation
 from slipway.plan.outcome import Outcome
 from slipway.settings import load, secrets
 from slipway.target.kubernetes import deploy as deploying
-from slipway.target.kubernetes import diff, lease, look, records, workplace
+from slipway.target.kubernetes import diff, ending, lease, look, workplace
 from slipway.target.kubernetes import manifests as making
 from slipway.target.kubernetes import migrate as migrating
 from slipway.target.kubernetes import verify as suites
 from slipway.target.kubernetes.cluster import Cluster
-from slipway.target.kubernetes.session import now
 from slipway.target.version import Version
 from slipway.target.who import by
 
@@ -171,9 +170,8 @@ def accessory_apply(env: str, stack: str | None, *, plan_only: bool, yes: bool) 
                 where=error.where, seen=error.seen, todo=error.todo,
             ) from error  # fmt: skip
         finally:
-            entry |= {"at": now(), "seconds": round(time.monotonic() - began, 2)}
-            ledger = records.ledger_record(place.stack.name, place.namespace, [*run.look().ledger, entry])
-            run.session.cluster.apply(ledger, force=True)
+            entry |= {"seconds": round(time.monotonic() - began, 2)}
+            ending.add(run.session, entry)
     yield f"applied in {time.monotonic() - began:.1f} s; what changed was away for less than that"
 
 
