@@ -22,17 +22,18 @@ _PLACE = re.compile(r"\s*(?:-->\s+)?(?P<file>[\w./-]+):(?P<line>\d+)(?::\d+)*:?\
 """`file:line:column: words` as most linters write it, `--> file:line:column` below the words as ruff and zizmor do."""
 
 
-def test(*, fast: bool, only: str, yes: bool) -> int:
+def test(*, fast: bool, only: str, yes: bool, cluster: bool = False) -> int:
     """Run pytest: unit tests; unless `fast` manifests, hosts in labs, a cluster if one is given. Return its exit code.
 
     Args:
         fast: only what needs no container engine.
         only: an expression for pytest's -k ("": all).
         yes: agree to installing a container engine.
+        cluster: only what needs a cluster, on the one that is given (docs/kubernetes.md).
     """
     checkpackages.ensure()
-    folders = ["tests/unit"]
-    if not fast:
+    folders = ["tests/kube"] if cluster else ["tests/unit"]
+    if not (fast or cluster):
         from slipway.lab import engine
 
         engine.ensure(yes)

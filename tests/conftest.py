@@ -1,4 +1,4 @@
-"""How tests are shared out among processes: a file stays together, and so does a folder of `lab/`, whose tests share a lab."""
+"""How tests are shared out among processes: a file stays together, and so do `kube/` and a folder of `lab/`: they share a lab."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = ("data", "workshop", "faults", "test_main_job.py", "test_two_hosts.py", "
 def share(nodeid: str) -> tuple[int, str]:
     """Return the place in the order, and the name, of what a test is run together with."""
     file = PurePath(nodeid.partition("::")[0])
-    together = file.parent if file.parent.parent.name == "lab" else file
+    together = file.parent if file.parent.parent.name == "lab" or file.parent.name == "kube" else file
     known = together.parent.name == "lab" and together.name in LONG
     return LONG.index(together.name) if known else len(LONG), str(together)
 

@@ -14,12 +14,13 @@ from slipway.tasks.words import WordTask
     "yes",
     fast="only those that need no container engine (seconds)",
     only="only tests whose names match, as pytest's -k",
+    cluster="only those on a cluster, which docs/kubernetes.md tells how to give",
 )
-def test(_: Context, fast: bool = False, only: str = "", yes: bool = False) -> int:
+def test(_: Context, fast: bool = False, only: str = "", yes: bool = False, cluster: bool = False) -> int:
     """Run Slipway's own tests, from units to real hosts in labs of their own."""
     from slipway import quality
 
-    return quality.test(fast=fast, only=only, yes=agreed(yes))
+    return quality.test(fast=fast, only=only, yes=agreed(yes), cluster=cluster)
 
 
 @task()

@@ -7,7 +7,7 @@ from invoke import Collection, Context
 from slipway.tasks import agreed, environment, out, task
 
 
-@task("env", "yes", cluster="start a cluster with kind instead, and print its context")
+@task("env", "yes", cluster="start a cluster with kind instead, and a registry; print what they are called")
 def up(c: Context, env: str = "", cluster: bool = False, yes: bool = False) -> None:
     """Start a lab's hosts, bare as if they were rented, and its registry.
 
@@ -17,6 +17,7 @@ def up(c: Context, env: str = "", cluster: bool = False, yes: bool = False) -> N
         from slipway.lab import kind
 
         out(f"context: {kind.up()}")
+        out(f"registry: {kind.registry()}")
         return
     from slipway.target.compose import workplace
 
