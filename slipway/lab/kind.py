@@ -16,7 +16,7 @@ from slipway.process import run
 NAME = "slipway"
 CONTEXT = f"kind-{NAME}"
 """The context that kind writes into the kubeconfig."""
-REGISTRY = "localhost:5001"
+REGISTRY = "localhost:5600"
 """What this machine and the nodes call the registry."""
 _REGISTRY, _NETWORK, _IMAGE = f"{NAME}-kind-registry", "kind", "registry:2"
 _WITHIN = 300.0
@@ -58,7 +58,8 @@ def registry() -> str:
     Raises:
         SlipwayError: the engine does not run it.
     """
-    if engine.docker("inspect", _REGISTRY, check=False).code != 0:
+    running = engine.docker("inspect", "--format", "{{.State.Running}}", _REGISTRY, check=False).out.strip()
+    if running != "true":
         with report.step("Start its registry"):
             images.ensure(_IMAGE)
             _start()
@@ -79,6 +80,7 @@ def _is_there() -> bool:
 
 
 def _start() -> None:
+    engine.docker("rm", "--force", "--volumes", _REGISTRY, check=False)  # one that did not start, its port was taken
     port = REGISTRY.rpartition(":")[2]
     engine.docker(
         "run", "--detach", "--restart", "always", "--name", _REGISTRY, "--publish", f"127.0.0.1:{port}:5000", "--network", _NETWORK,
