@@ -1,7 +1,9 @@
-"""A node that restarts, where the test may have it restarted; and many deploys in a row, where there is time.
+"""A node that restarts, where the tests may have it restarted:
 
-SLIPWAY_TEST_RESTART_NODE   a command that restarts a node of the cluster and returns once that is under way
-SLIPWAY_TEST_LONG           twenty deploys and rollbacks under load
+    SLIPWAY_TEST_RESTART_NODE    a command that restarts a node of the cluster, and returns once it goes down
+                                 (kind: `docker restart NAME-control-plane`)
+
+No cluster restarts its nodes by its API, so without that command this is left out.
 """
 
 from __future__ import annotations
@@ -12,37 +14,36 @@ import time
 
 import pytest
 
-from tests.support import load
 from tests.support.onkube import OnKube
 
-
-@pytest.mark.skipif("SLIPWAY_TEST_LONG" not in os.environ, reason="SLIPWAY_TEST_LONG is not set")
-@pytest.mark.parametrize("strategy", ["rolling", "blue-green"])
-def test_ten_changes_of_version_under_load(kube: OnKube, strategy: str) -> None:
-    name = "many" if strategy == "rolling" else "manybg"
-    kube.environment(name, strategy=strategy)
-    try:
-        for label in ("one", "two"):
-            kube.version(label)
-            kube.inv("deploy", "--build", "--version", label).ok()
-        with load.running(kube.door(), "new=20", load.PROBE) as client:
-            for number in range(10):
-                label = ("one", "two")[number % 2]
-                kube.inv(*(("rollback",) if number % 3 == 2 else ("deploy", "--version", label))).ok()
-        assert not client.report.failed, client.report.text()
-        print(strategy, client.report.text())
-    finally:
-        kube.forget(name)
+_COMMAND = "SLIPWAY_TEST_RESTART_NODE"
+_WITHIN = 240
 
 
-@pytest.mark.skipif("SLIPWAY_TEST_RESTART_NODE" not in os.environ, reason="SLIPWAY_TEST_RESTART_NODE is not set")
+@pytest.mark.skipif(
+    _COMMAND not in os.environ, reason=f"{_COMMAND} is not set: how to restart a node is the cluster's affair"
+)
 def test_a_node_that_restarts_comes_back_whole(site: OnKube) -> None:
-    subprocess.run(os.environ["SLIPWAY_TEST_RESTART_NODE"], shell=True, check=True, timeout=120)
-    until = time.monotonic() + 180
-    while time.monotonic() < until and site.inv("status").code:
+    before = restarts(site)
+    subprocess.run(os.environ[_COMMAND], shell=True, check=True, timeout=180)
+    until = time.monotonic() + _WITHIN
+    while restarts(site) <= before or site.inv("status").code:
+        assert time.monotonic() < until, site.inv("status").text
         time.sleep(1)
     found = site.status()
     assert found["healthy"], found["problems"]
     assert found["release"]["version"] == "one"
+    assert found["release"]["verified"]
     site.version("two")
     site.inv("deploy", "--build", "--version", "two").ok()
+    assert site.live() == "two"
+    site.inv("rollback").ok()
+    assert site.live() == "one"
+
+
+def restarts(site: OnKube) -> int:
+    """Return how many containers of the namespace were started again; -1 while the API server is away."""
+    told = site.kubectl(
+        "get", "pods", "--output", "jsonpath={.items[*].status.containerStatuses[*].restartCount}", check=False
+    )
+    return sum(map(int, told.split())) if told else -1

@@ -39,9 +39,7 @@ def opened() -> Iterator[OnKube]:
         for name in ("python:3.13-slim-trixie", "redis:8", "postgres:17"):
             images.ensure(name)
             if not name.startswith("python"):
-                engine.docker("tag", name, f"{push}/{name}")
-                engine.docker("push", "--quiet", f"{push}/{name}")
-                engine.docker("rmi", f"{push}/{name}")
+                found.bring(name)
         yield found
     finally:
         found.remove()
@@ -201,6 +199,21 @@ class OnKube:
         )
         found = self.kubectl("get", kinds, "--selector", "app.kubernetes.io/managed-by=slipway", "--output", "name")
         return set(found.split())
+
+    def bring(self, image: str) -> str:
+        """Put an official image into the cluster's registry. Return what nodes call it."""
+        images.ensure(image)
+        engine.docker("tag", image, f"{self.push}/{image}")
+        engine.docker("push", "--quiet", f"{self.push}/{image}")
+        engine.docker("rmi", f"{self.push}/{image}")
+        return f"{self.registry}/{image}"
+
+    def ingress(self) -> str:
+        """Start a proxy before the service `web`, as an Ingress controller is one. Return where it is reached."""
+        text = (_HERE / "ingress.yaml").read_text().replace("IMAGE", self.bring("haproxy:3.0"))
+        self.kubectl("apply", "--filename", "-", stdin=text)
+        self.kubectl("rollout", "status", "deployment/ingress", "--timeout=120s")
+        return self.door("ingress")
 
     def forget(self, name: str) -> None:
         """Remove an environment's namespace."""

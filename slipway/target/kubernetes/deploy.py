@@ -231,7 +231,7 @@ def carry_out(run: Run, request: Request, release: Release, plan: Plan) -> Outco
     }  # fmt: skip
     verifier = verify.Verifier("rollback" if plan.verb == "rollback" else "deploy")  # its imports are made meanwhile
     try:
-        facts = verify.facts_of(place, release.id, release.meta)
+        facts = verify.facts_of(place, session.cluster, release.id, release.meta)
 
         def prove(_: str) -> None:
             verifier.finish(

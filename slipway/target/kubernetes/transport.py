@@ -70,7 +70,8 @@ class Transport:
         self.may_change: Callable[[], None] = lambda: None
         """Asked before a change is tried again, which was waited with: raises where somebody else has the lease by now."""
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-k8s-"))
-        self._socket = str(self._folder / "proxy")
+        self.socket = str(self._folder / "proxy")
+        """The proxy's, for who else asks in this run."""
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -92,7 +93,7 @@ class Transport:
     def start(self) -> None:
         """Start the proxy and do not wait for it: there is other work meanwhile. Raises SlipwayError where there is no kubectl."""
         if self._process is None:
-            argv = [kubectl.program(), *kubectl.flags(self.settings), "proxy", "--unix-socket", self._socket]
+            argv = [kubectl.program(), *kubectl.flags(self.settings), "proxy", "--unix-socket", self.socket]
             self._process = subprocess.Popen(
                 ["sh", "-c", _ENDS_WITH_US, str(self._folder), *argv],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -117,7 +118,7 @@ class Transport:
         until = time.monotonic() + _START_WITHIN
         while time.monotonic() < until:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(self._socket)
+                probe.connect(self.socket)
                 return
             if self._process.poll() is not None:
                 assert self._process.stdin and self._process.stderr  # noqa: S101 - pipes
@@ -192,7 +193,7 @@ class Transport:
 
     def open(self) -> http.client.HTTPConnection:
         """Return a connection to the proxy."""
-        return _Connection(self._socket)
+        return _Connection(self.socket)
 
     def _refused(self, code: int, answer: Mapping[str, Any], text: str, what: str) -> SlipwayError:
         where = self.settings.context

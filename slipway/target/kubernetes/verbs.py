@@ -129,11 +129,12 @@ def verify(env: str, stack: str | None, step: str | None) -> None:
     try:
         with workplace.connected(place) as session:
             facts = session.facts()
-        live = facts.live()
-        if live is None:
-            raise BadInput("nothing is deployed, so there is nothing to verify", todo=f"inv deploy --env {env}")
-        meta = facts.releases[live]
-        verifier.finish({**suites.facts_of(place, live, meta), "pods": suites.pods_of(facts, live, meta)})
+            live = facts.live()
+            if live is None:
+                raise BadInput("nothing is deployed, so there is nothing to verify", todo=f"inv deploy --env {env}")
+            meta = facts.releases[live]
+            told = suites.facts_of(place, session.cluster, live, meta)
+            verifier.finish({**told, "pods": suites.pods_of(facts, live, meta)})
     finally:
         verifier.close()
 

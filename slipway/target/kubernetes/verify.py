@@ -16,6 +16,7 @@ from slipway import report
 from slipway.errors import SlipwayError
 from slipway.settings.load import root
 from slipway.target.kubernetes import kubectl
+from slipway.target.kubernetes.cluster import Cluster
 from slipway.target.kubernetes.facts import Facts, ready
 from slipway.target.kubernetes.workplace import Place
 
@@ -91,8 +92,8 @@ def pods_of(facts: Facts, release: str, meta: Mapping[str, Any]) -> dict[str, st
     return {name: str(pods[0]["metadata"]["name"]) for name, pods in found.items() if pods}
 
 
-def facts_of(place: Place, release: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the suite compares the cluster with, but for `pods`: see `pods_of`."""
+def facts_of(place: Place, connection: Cluster, release: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the suite compares the cluster with, but for `pods`: see `pods_of`. The connection stays until its end."""
     cluster = kubectl.cluster_of(place.env)
     services = {
         name: {
@@ -108,7 +109,7 @@ def facts_of(place: Place, release: str, meta: Mapping[str, Any]) -> dict[str, A
     there = {m["metadata"]["name"] for m in place.overlay.accessories if m["kind"] == "StatefulSet"}
     file = {"kubeconfig": str(Path(cluster.kubeconfig).expanduser())} if cluster.kubeconfig else {}
     return {
-        "namespace": place.namespace, "release": release, "services": services, "flags": kubectl.flags(cluster),
+        "namespace": place.namespace, "release": release, "services": services, "socket": connection.socket,
         "accessories": [s.name for s in place.stack.of_role("accessory") if s.name in there],
         "cluster": {"context": cluster.context, **file},
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What suites for a cluster share: the facts, the API server asked by kubectl, and pods by Testinfra's kubectl backend.
+"""What suites for a cluster share: the facts, the API server by way of `kubectl proxy`, pods by Testinfra's kubectl backend.
 
 slipway/target/kubernetes/verify.py starts one process with these variables:
 
@@ -9,9 +9,10 @@ slipway/target/kubernetes/verify.py starts one process with these variables:
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
-import subprocess
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -80,16 +81,42 @@ def facts(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.config.stash[_FACTS]
 
 
+_KINDS = {
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments", "Pod": "/api/v1/namespaces/{}/pods",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
+}  # fmt: skip
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP over the Unix socket of `kubectl proxy`, which has the credentials."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
 class Api:
-    """What the API server says now, asked by kubectl at once."""
+    """What the API server says now."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
-        self.facts = facts
-        kinds = "deployments,statefulsets,pods,services,endpointslices"
-        argv = ["kubectl", *facts["flags"], "--namespace", facts["namespace"], "get", kinds, "--output", "json"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 0, done.stderr
-        self.items = json.loads(done.stdout)["items"]
+        self.items = [
+            {"kind": kind, **item} for kind, path in _KINDS.items()
+            for item in self._ask(facts["socket"], path.format(facts["namespace"]))["items"]
+        ]  # fmt: skip
+
+    def _ask(self, path: str, url: str) -> Any:
+        connection = Connection(path)
+        connection.request("GET", url)
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, f"GET {url}: {answer.status} {text[:300]!r}"
+        return json.loads(text)
 
     def of(self, kind: str, **labels: str) -> list[dict[str, Any]]:
         """Return objects of a kind with these labels (`slipway_service` is `slipway.service`)."""
