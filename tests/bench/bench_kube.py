@@ -75,7 +75,7 @@ def _new_version(site: OnKube, rounds: int, raw: dict[str, Any]) -> Row:
     ours, theirs, steps = [], [], []
     for n, (mine, hand) in enumerate(names):
         for who in ("ours", "hand") if n % 2 else ("hand", "ours"):
-            _settle(site)
+            site.settle()
             if who == "ours":
                 done = site.inv("deploy", "--version", mine, "--format", "json").ok()
                 ours.append(done.seconds)
@@ -125,16 +125,10 @@ def _kubectl(site: OnKube, *argv: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _settle(site: OnKube) -> None:
-    """Wait until no pod is being ended."""
-    while any("deletionTimestamp" in p["metadata"] for p in site.get("pods")["items"]):
-        time.sleep(1)
-
-
 def _nothing_to_do(site: OnKube, raw: dict[str, Any]) -> Row:
     version = site.live()
     site.inv("deploy", "--version", version).ok()  # what was done by hand before is nothing that we know
-    _settle(site)
+    site.settle()
     runs = [site.inv("deploy", "--version", version, "--format", "json").ok() for _ in range(5)]
     assert not any(r.json()["changed"] for r in runs)
     raw["nothing_to_do"] = [r.seconds for r in runs]

@@ -96,9 +96,11 @@ def test_what_contracts_waits_until_no_release_needs_it(fineasy: OnKube) -> None
         assert "0004 would take away what a release needs" in refused
         assert "serves" in refused, "the live release does not know it"
         fineasy.inv("deploy", "--build", "--version", "three", timeout=400).ok()
+        fineasy.settle()
         refused = fineasy.inv("migrate", "--contract").exits(2).err
         assert "is what a rollback goes back to" in refused
         fineasy.inv("deploy", "--build", "--version", "four", timeout=400).ok()
+        fineasy.settle()
         told = fineasy.inv("migrate", "--contract", "--plan").ok().out
         assert "0004_less.py (contract)" in told
         assert "DROP COLUMN IF EXISTS never_was" in told

@@ -192,6 +192,13 @@ class OnKube:
         address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
         return f"http://{address}:{port}"
 
+    def settle(self, within: float = 90) -> None:
+        """Wait until no pod is being ended."""
+        until = time.monotonic() + within
+        while any("deletionTimestamp" in p["metadata"] for p in self.get("pods")["items"]):
+            assert time.monotonic() < until, "pods do not end"
+            time.sleep(1)
+
     def objects(self) -> set[str]:
         """Return all that Slipway manages in the namespace, by kind and name."""
         kinds = (

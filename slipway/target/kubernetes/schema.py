@@ -70,7 +70,7 @@ def contracted(facts: Facts) -> list[str]:
 
 def releases(place: Place, facts: Facts) -> Releases:
     """Return the releases as far as the database's shape goes."""
-    pods = (p["metadata"].get("labels", {}) for p in facts.pods if "deletionTimestamp" not in p["metadata"])
+    pods = (p["metadata"].get("labels", {}) for p in facts.pods)  # those that end, too: they have requests to answer
     there = (
         *(labels for labels in pods if labels.get(ROLE) == "app"),
         *(d["metadata"]["labels"] for d in facts.deployments()),

@@ -133,3 +133,17 @@ def test_a_registry_that_is_not_there(server: Server) -> None:
         client(server).digest("probe/web", "v1")
     assert caught.value.where == server.name
     assert caught.value.exit_code == 1
+
+
+def test_labels_of_an_image_and_of_a_list_of_images(server: Server) -> None:
+    path, first = "/v2/team/probe/web", "sha256:" + "b" * 64
+    server.manifests |= {
+        f"{path}/manifests/{DIGEST}": b'{"manifests": [{"digest": "%s"}]}' % first.encode(),
+        f"{path}/manifests/{first}": b'{"config": {"digest": "sha256:c"}}',
+        f"{path}/blobs/sha256:c": b'{"config": {"Labels": {"slipway.migrations": "d1"}}}',
+    }
+    assert client(server).labels("probe/web", first) == {"slipway.migrations": "d1"}
+    assert client(server).labels("probe/web", DIGEST) == {"slipway.migrations": "d1"}
+    assert client(server).labels("probe/web", "sha256:" + "e" * 64) == {}
+    server.manifests[f"{path}/blobs/sha256:c"] = b'{"config": {}}'
+    assert client(server).labels("probe/web", first) == {}

@@ -362,3 +362,41 @@ def test_a_ledger_is_bounded() -> None:
     assert lines[-1] == '{"at": "999"}'
     huge = [{"at": str(n), "words": "x" * 10_000} for n in range(100)]
     assert len(records.ledger_record("s", "n", huge)["data"]["ledger"]) < 500_000
+
+
+def test_jobs_run_after_migrations_before_pods_change_and_not_on_the_way_back(documents: list[Object]) -> None:
+    case = Case(documents)
+    worker = case.stack.service("worker")
+    index = worker.model_copy(update={"name": "index", "role": "job", "health": None, "route": None})
+    case.stack = case.stack.model_copy(update={"services": (*case.stack.services, index)})
+    (like,) = [d for d in documents if d["kind"] == "Deployment" and d["metadata"]["name"] == "worker"]
+    pod_spec = like["spec"]["template"]["spec"] | {"containers": [{"name": "index", "image": "fineasy/index:release"}]}
+    template = {"metadata": {"labels": {"app.kubernetes.io/name": "index"}}, "spec": pod_spec}
+    job = {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "index", "namespace": "space"},
+        "spec": {"template": template, "backoffLimit": 6},
+    }  # fmt: skip
+    case.overlay = overlays.read([*documents, job], case.stack, "staging")
+    images = {name: f"r/{name}@sha256:{'a' * 64}" for name in ("api", "worker", "index")}
+    made = manifests.released(
+        manifests.app_manifests(case.overlay, case.values(images)), "v2-bbbbbb", "v", case.stack, beside=False
+    )
+    old = Case(documents).release("v1-aaaaaa")
+    new = dataclasses.replace(old, id="v2-bbbbbb", images=images, manifests=made)
+    request = dataclasses.replace(
+        case.request(case.facts(old), new), migrate=Operation("migrate", "run waiting migrations", {})
+    )
+    plan = planner.plan_deploy(request, new)
+    assert [p.title for p in plan.phases[:4]] == ["Prepare the cluster", "Migrate", "Run jobs", "Roll out"]
+    (run,) = operations(plan.phases, "job")
+    manifest = run.params["manifest"]
+    assert manifest["spec"]["template"]["spec"]["containers"][0]["image"] == images["index"]
+    assert manifest["spec"]["backoffLimit"] == 0, "it is not tried again by itself"
+    assert manifest["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert manifest["spec"]["template"]["metadata"]["labels"]["slipway.role"] == "job"
+    applied = [m["kind"] for o in operations(plan.phases, "apply") for m in o.params["manifests"]]
+    assert "Job" not in applied, "it runs in its own step alone"
+    assert not plan.phases[2].switched
+    assert not operations((*plan.undo, *plan.revert), "job")
+    assert not operations(planner.plan_rollback(request, new).phases, "job")
+    assert ["Job", "index"] not in planner.kept(request, new, None), "one that a killed run left goes"
