@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -143,8 +144,10 @@ def _stream(
     for thread in threads:
         thread.start()
     if process.stdin:
-        process.stdin.write(stdin or "")
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # one that ended without reading: its exit code tells why
+            process.stdin.write(stdin or "")
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
     process.wait(timeout)
     for thread in threads:
         thread.join(5)
