@@ -73,58 +73,6 @@ def test_a_second_deploy_finds_nothing_to_migrate(fineasy: OnKube) -> None:
     assert ledger[0]["steps"]["Migrate"] < 20
 
 
-_CONTRACTS = '''\
-"""Nobody asks for it any more."""
-
-from alembic import op
-
-revision = "0004"
-down_revision = "0003"
-slipway = "contract"
-
-
-def upgrade() -> None:
-    op.execute("ALTER TABLE fraud_alerts DROP COLUMN IF EXISTS never_was")
-'''
-
-
-def test_what_contracts_waits_until_no_release_needs_it(fineasy: OnKube) -> None:
-    file = "compose/fineasy/api/migrations/versions/0004_less.py"
-    with fineasy.checkout.changed():
-        fineasy.checkout.write(file, _CONTRACTS)
-        refused = fineasy.inv("migrate", "--contract").exits(2).err
-        assert "0004 would take away what a release needs" in refused
-        assert "serves" in refused, "the live release does not know it"
-        fineasy.inv("deploy", "--build", "--version", "three", timeout=400).ok()
-        fineasy.settle()
-        refused = fineasy.inv("migrate", "--contract").exits(2).err
-        assert "is what a rollback goes back to" in refused
-        fineasy.inv("deploy", "--build", "--version", "four", timeout=400).ok()
-        fineasy.settle()
-        told = fineasy.inv("migrate", "--contract", "--plan").ok().out
-        assert "0004_less.py (contract)" in told
-        assert "DROP COLUMN IF EXISTS never_was" in told
-        states = {
-            m["id"]: m["state"] for m in fineasy.inv("migrate.status", "--format", "json").ok().json()["migrations"]
-        }
-        assert states["0004"] == "waits", "a plan runs nothing"
-        fineasy.inv("migrate", "--contract").ok()
-        found = fineasy.inv("migrate.status", "--format", "json").ok().json()
-        assert found["revision"] == "0004"
-        assert {m["state"] for m in found["migrations"]} == {"applied"}
-        assert not fineasy.get("jobs")["items"]
-        fineasy.inv("migrate", "--contract").ok()
-        past = next(
-            e["release"]
-            for e in fineasy.inv("release.list", "--format", "json").ok().json()
-            if e.get("version") == "one"
-        )
-        assert "can't be gone back to" in fineasy.inv("rollback", "--to", past).exits(2).err
-        fineasy.inv("rollback").ok()
-        assert fineasy.live() == "three"
-        fineasy.inv("deploy", "--version", "four").ok()
-
-
 def test_the_scaler_decides_how_many_there_are(fineasy: OnKube) -> None:
     (api,) = [d for d in fineasy.get("deployments", "--show-managed-fields")["items"] if d["metadata"]["name"] == "api"]
     assert api["spec"]["replicas"] == 2
@@ -177,3 +125,55 @@ def test_the_overlays_of_this_repository_apply(fineasy: OnKube) -> None:
             "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--kustomize",
             str(folder / "fineasy/overlays" / overlay.name),
         )  # fmt: skip
+
+
+_CONTRACTS = '''\
+"""Nobody asks for it any more."""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+slipway = "contract"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE fraud_alerts DROP COLUMN IF EXISTS never_was")
+'''
+
+
+def test_what_contracts_waits_until_no_release_needs_it(fineasy: OnKube) -> None:
+    file = "compose/fineasy/api/migrations/versions/0004_less.py"
+    with fineasy.checkout.changed():
+        fineasy.checkout.write(file, _CONTRACTS)
+        refused = fineasy.inv("migrate", "--contract").exits(2).err
+        assert "0004 would take away what a release needs" in refused
+        assert "serves" in refused, "the live release does not know it"
+        fineasy.inv("deploy", "--build", "--version", "three", timeout=400).ok()
+        fineasy.settle()
+        refused = fineasy.inv("migrate", "--contract").exits(2).err
+        assert "is what a rollback goes back to" in refused
+        fineasy.inv("deploy", "--build", "--version", "four", timeout=400).ok()
+        fineasy.settle()
+        told = fineasy.inv("migrate", "--contract", "--plan").ok().out
+        assert "0004_less.py (contract)" in told
+        assert "DROP COLUMN IF EXISTS never_was" in told
+        states = {
+            m["id"]: m["state"] for m in fineasy.inv("migrate.status", "--format", "json").ok().json()["migrations"]
+        }
+        assert states["0004"] == "waits", "a plan runs nothing"
+        fineasy.inv("migrate", "--contract").ok()
+        found = fineasy.inv("migrate.status", "--format", "json").ok().json()
+        assert found["revision"] == "0004"
+        assert {m["state"] for m in found["migrations"]} == {"applied"}
+        assert not fineasy.get("jobs")["items"]
+        fineasy.inv("migrate", "--contract").ok()
+        past = next(
+            e["release"]
+            for e in fineasy.inv("release.list", "--format", "json").ok().json()
+            if e.get("version") == "one"
+        )
+        assert "can't be gone back to" in fineasy.inv("rollback", "--to", past).exits(2).err
+        fineasy.inv("rollback").ok()
+        assert fineasy.live() == "three"
+        fineasy.inv("deploy", "--version", "four").ok()

@@ -32,7 +32,7 @@ def ahead(session: ClusterSession, stack: Stack, facts: Facts) -> None:
     def ask() -> None:
         try:
             told.set_result(Database(session, str(settings.database)).state())
-        except SlipwayError as error:
+        except Exception as error:
             told.set_exception(error)
 
     session.state = told
