@@ -15,6 +15,8 @@ _NEVER = (
     "CreateContainerError",
     "RunContainerError",
 )
+_KILLED = 137
+"""128 + SIGKILL. Where not the container's first process needed too much memory, its node may not say OOMKilled."""
 _ABSENT = ("not found", "manifest unknown", "does not exist", "unauthorized", "authentication required", "denied")
 
 
@@ -84,6 +86,8 @@ def _container(container: Mapping[str, Any], events: Sequence[Object]) -> Troubl
             return Trouble("it needed more memory than its limit (OOMKilled)", True, name, previous)
         probe = _probe(events, "Startup probe failed") or _probe(events, "Liveness probe failed")
         words = f"its container ended with exit code {ended.get('exitCode')}"
+        if ended.get("exitCode") == _KILLED and not probe:
+            words += ": it was killed, by its limit of memory or from outside"
         return Trouble(f"{words}; {probe}" if probe else words, True, name, previous)
     if "running" in state and not container.get("ready"):
         probe = _probe(events, "Readiness probe failed") or _probe(events, "Startup probe failed")
