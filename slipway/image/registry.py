@@ -99,10 +99,10 @@ class RegistryClient:
         repository = self.repository(name)
         for _ in range(2):
             answer = self._call("GET", repository, f"manifests/{digest}", headers={"Accept": _MANIFESTS})
-            found = answer.json() if answer.status == 200 else {}
+            found = answer.json() if answer.status_code == 200 else {}
             if "config" in found:
                 config = self._call("GET", repository, f"blobs/{found['config']['digest']}")
-                told = config.json() if config.status == 200 else {}
+                told = config.json() if config.status_code == 200 else {}
                 return dict((told.get("config") or {}).get("Labels") or {})
             if not found.get("manifests"):
                 break
