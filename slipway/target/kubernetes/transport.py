@@ -69,9 +69,9 @@ class Transport:
         """Seconds for which to wait for an API server that is away; a run sets it once it has begun."""
         self.may_change: Callable[[], None] = lambda: None
         """Asked before a change is tried again, which was waited with: raises where somebody else has the lease by now."""
-        self._folder = Path(tempfile.mkdtemp(prefix="slipway-k8s-"))
-        self.socket = str(self._folder / "proxy")
-        """The proxy's, for who else asks in this run."""
+        self._folder: Path | None = None
+        self.socket = ""
+        """The proxy's once that was started, for who else asks in this run."""
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -93,6 +93,8 @@ class Transport:
     def start(self) -> None:
         """Start the proxy and do not wait for it: there is other work meanwhile. Raises SlipwayError where there is no kubectl."""
         if self._process is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="slipway-k8s-"))
+            self.socket = str(self._folder / "proxy")
             argv = [kubectl.program(), *kubectl.flags(self.settings), "proxy", "--unix-socket", self.socket]
             self._process = subprocess.Popen(
                 ["sh", "-c", _ENDS_WITH_US, str(self._folder), *argv],
@@ -110,7 +112,8 @@ class Transport:
                 self._process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait(self) -> None:
         """Wait until the proxy listens; tell why it does not."""
