@@ -1,4 +1,7 @@
-"""Entry: `python3 current.pyz` serves a controller; `reap`, `backup [STACK ...]` and `drill` are the timers' work."""
+"""Entry: `python3 current.pyz` serves a controller; `reap`, `backup [STACK ...]` and `drill` are the timers' work.
+
+In a pod of a cluster `hold` waits for a controller, `come` is one's session; `timer VERB` is a CronJob's work.
+"""
 
 import sys
 
@@ -16,6 +19,17 @@ if __name__ == "__main__":
         from slipway.agent.data import drill
 
         sys.exit(drill.run_all())
+    elif sys.argv[1:2] in (["hold"], ["timer"]):
+        from slipway.agent.data import timer
+
+        sys.exit(timer.run(sys.argv[1:]))
+    elif sys.argv[1:] == ["come"]:
+        from slipway.agent.data import pod
+        from slipway.agent.session import Session
+
+        pod.come()
+        print('{"event": "ready"}', flush=True)
+        Session().serve()
     else:
         from slipway.agent.session import Session
 

@@ -237,7 +237,7 @@ def kill_children() -> None:
         for process in _children:
             process.kill()
         names = [name for name in _children.values() if name]
-        if names:
+        if names and not os.environ.get("SLIPWAY_POD"):  # in a pod they end with it
             argv = ["docker", "rm", "--force", "--volumes", *names]
             quiet = subprocess.DEVNULL
             subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)

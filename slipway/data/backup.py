@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from slipway import report
+from slipway import report, target
 from slipway.data import document
 from slipway.errors import BadInput, LeaseHeld, SlipwayError
 from slipway.plan.operation import Operation
 from slipway.target.compose import deploy, lease, look, workplace
-from slipway.target.compose.session import HostError, HostSession
 from slipway.target.compose.workplace import Workplace
+from slipway.target.conversation import Conversation, HostError
 from slipway.target.who import by, command
+
+if TYPE_CHECKING:
+    from slipway.target.kubernetes.workplace import Place
+
+_Where = TypeVar("_Where", bound="Workplace | Place")
 
 
 def _advice(env: str, seen: str) -> str:  # noqa: PLR0911 - a table of cases
@@ -35,8 +40,17 @@ def _advice(env: str, seen: str) -> str:  # noqa: PLR0911 - a table of cases
     return ""
 
 
-def find(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True) -> Workplace:
-    """Return the workplace of a stack that keeps something. Raises BadInput where it keeps nothing, or nowhere."""
+def find(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True) -> Workplace | Place:
+    """Return where a stack that keeps something is: hosts, or a cluster. Raises BadInput where it keeps nothing, or nowhere."""
+    if target.on_cluster(env):
+        from slipway.target.kubernetes import workplace as cluster
+
+        return keeping(cluster.find(env, stack, with_secrets=secrets))
+    return on_hosts(env, stack, yes=yes, secrets=secrets)
+
+
+def on_hosts(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True) -> Workplace:
+    """Return the workplace of a stack on hosts that keeps something. Raises as `find`."""
     place = workplace.find(env, stack, yes=yes, start=False, secrets=secrets)
     if place is None:
         raise BadInput(f"the lab of {env} is not up", where=f"envs/{env}.yml", todo=f"inv deploy --env {env} starts it")
@@ -45,7 +59,7 @@ def find(env: str, stack: str | None, *, yes: bool = False, secrets: bool = True
     return place
 
 
-def keeping(place: Workplace) -> Workplace:
+def keeping(place: _Where) -> _Where:
     """Return `place` where its stack keeps something, somewhere. Raises BadInput otherwise."""
     env = place.env.name
     if place.env.backup is None:
@@ -59,22 +73,43 @@ def keeping(place: Workplace) -> Workplace:
 
 
 @contextlib.contextmanager
-def on_host(place: Workplace) -> Iterator[HostSession]:
-    """Open a session with the host that keeps the data; its failures are told as what people understand.
+def on_host(place: Workplace | Place, task: str = "data") -> Iterator[Conversation]:
+    """Open a session with the host, or the cluster's pod, that keeps the data; its failures are told as what people understand.
 
     Raises:
         LeaseHeld: another backup or restore of the stack is at work.
         BadInput: what was asked for can't be.
         SlipwayError: it failed; what serves was not touched.
     """
-    with look.first(place) as session:
+    with _opened(place, task) as session:
         try:
             yield session
         except HostError as error:
             raise failure(place, error) from error
 
 
-def failure(place: Workplace, error: HostError) -> SlipwayError:
+def _opened(place: Workplace | Place, task: str) -> contextlib.AbstractContextManager[Conversation]:
+    if isinstance(place, Workplace):
+        return look.first(place)
+    from slipway.target.kubernetes.data import session
+
+    return session.opened(place, task)
+
+
+def told_before(place: Workplace | Place) -> list[Operation]:
+    """Return the operations by which a host learns what is kept; a cluster's pods are given it."""
+    if not isinstance(place, Workplace):
+        return []
+    write = deploy.backup_document(place)
+    return [write] if write else []
+
+
+def name_of(place: Workplace | Place) -> str:
+    """Return what the host, or the cluster, is called."""
+    return place.env.hosts[0].name if isinstance(place, Workplace) else place.context
+
+
+def failure(place: Workplace | Place, error: HostError) -> SlipwayError:
     """Return a host's failure as what people understand, with what to type."""
     env = place.env.name
     if error.lease:
@@ -107,13 +142,12 @@ def backup(env: str, stack: str | None, only: Sequence[str], *, any_size: bool, 
     unknown = sorted(set(only) - known)
     if unknown:
         raise BadInput(f"nothing is kept of {', '.join(unknown)}", seen=f"kept: {', '.join(sorted(known))}")
-    write = deploy.backup_document(place)
-    assert write  # noqa: S101 - it keeps something
+    before = told_before(place)
     with warmed(place) as prove:
-        with on_host(place) as session, report.step(f"Back up {place.stack.name}") as step:
+        with on_host(place, "backup") as session, report.step(f"Back up {place.stack.name}") as step:
             params = {"by": by(), "command": command(), "only": list(only), "any_size": any_size}
             run = Operation("backup.run", "begin", params)
-            told = session.perform(place.stack.name, [write, run], progress=step.say)[-1]
+            told = session.perform(place.stack.name, [*before, run], progress=step.say)[-1]
             made = told["set"]
             step.done(f"{made['id']}, {size(made['bytes'])}, {size(made['added'])} new")
         if made["scope"] == "full":
@@ -124,7 +158,7 @@ def backup(env: str, stack: str | None, only: Sequence[str], *, any_size: bool, 
     if failed:
         raise SlipwayError(
             f"backup {made['id']} was made, but not copied to {', '.join(c['url'] for c in failed)}",
-            where=place.env.hosts[0].name,
+            where=name_of(place),
             seen="\n".join(c["seen"] for c in failed),
             todo=f"inv backup --env {env} copies all that is missing there",
         )
@@ -144,15 +178,18 @@ def verify_facts(place: Workplace) -> dict[str, Any]:
     return {"env": env.name, "stack": stack.name, "services": {}, "accessories": {}, "backup": told}
 
 
-def verify(place: Workplace) -> None:
+def verify(place: Workplace | Place) -> None:
     """Have the suite of backups look at the host and the repository. Raises SlipwayError where it finds anything."""
     with warmed(place) as prove:
         prove()
 
 
 @contextlib.contextmanager
-def warmed(place: Workplace) -> Iterator[Callable[[], None]]:
-    """Yield what does that; its imports and connections are made while the block does something else."""
+def warmed(place: Workplace | Place) -> Iterator[Callable[[], None]]:
+    """Yield what does that; its imports and connections are made while the block does something else. On a cluster: nothing."""
+    if not isinstance(place, Workplace):
+        yield lambda: None
+        return
     from slipway.host import verify
 
     keys = place.access
@@ -163,7 +200,7 @@ def warmed(place: Workplace) -> Iterator[Callable[[], None]]:
 def listed(env: str, stack: str | None) -> dict[str, Any]:
     """Return the backups that can be restored, newest first: `{env, stack, sets, half, state}`. Errors as `on_host`'s."""
     place = find(env, stack, secrets=False)
-    with on_host(place) as session:
+    with on_host(place, "list") as session:
         told = session.perform(place.stack.name, [Operation("backup.list", "list backups")])[0]
     return {"env": env, "stack": place.stack.name, **told}
 
@@ -185,7 +222,7 @@ def unlock(env: str, stack: str | None) -> dict[str, Any]:
 
 def _ask(env: str, stack: str | None, title: str, kind: str, **more: Any) -> dict[str, Any]:
     place = find(env, stack, secrets=False)
-    with on_host(place) as session, report.step(title) as step:
+    with on_host(place, kind.partition(".")[2]) as session, report.step(title) as step:
         operation = Operation(kind, "begin", {"by": by(), "command": command(), **more})
         return dict(session.perform(place.stack.name, [operation], progress=step.say)[0])
 

@@ -8,7 +8,7 @@ from slipway import report
 from slipway.data import backup
 from slipway.plan.operation import Operation
 from slipway.settings.units import duration
-from slipway.target.compose import deploy
+from slipway.target.compose.workplace import Workplace
 from slipway.target.who import by, command
 
 
@@ -21,13 +21,17 @@ def drill(env: str, stack: str | None) -> dict[str, Any]:
         SlipwayError: the host can't make a drill. A backup that is not good raises nothing.
     """
     place = backup.find(env, stack)
-    write = deploy.backup_document(place)
+    if not isinstance(place, Workplace):
+        from slipway.target.kubernetes.data import drill as cluster
+
+        return cluster.drill(place)
+    before = backup.told_before(place)
     with (
         backup.on_host(place) as session,
         report.step(f"Restore {place.stack.name} into throw-away containers") as step,
     ):
         make = Operation("backup.drill", "begin", {"by": by(), "command": command()})
-        told = session.perform(place.stack.name, [*([write] if write else []), make], progress=step.say)[-1]
+        told = session.perform(place.stack.name, [*before, make], progress=step.say)[-1]
         step.failed = told["verdict"] != "good"
         step.done(told["verdict"])
     return {"env": env, "stack": place.stack.name, **told}

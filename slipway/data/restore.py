@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from slipway import report
+from slipway import report, target
 from slipway.data import backup, restore_plan
 from slipway.errors import BadInput, SlipwayError
 from slipway.plan.executor import execute
@@ -18,9 +18,12 @@ from slipway.plan.operation import Operation, Plan
 from slipway.target.compose import deploy, workplace
 from slipway.target.compose.facts import live_release
 from slipway.target.compose.run import Run, begun
-from slipway.target.compose.session import HostError, HostSession
-from slipway.target.compose.workplace import Open, Workplace
+from slipway.target.compose.workplace import Workplace
+from slipway.target.conversation import Conversation, HostError
 from slipway.target.who import by, command
+
+if TYPE_CHECKING:
+    from slipway.target.kubernetes.workplace import Place
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,20 @@ def restore(env: str, stack: str | None, wanted: Wanted, *, plan_only: bool = Fa
         SlipwayError: it could not be loaded, is not what its manifest says, or there is no safety snapshot: nothing was
             changed (exit code 1); or it could not be put in place (5).
     """
+    if target.on_cluster(env):
+        from slipway.target.kubernetes.data import restore as cluster
+
+        return cluster.restore(env, stack, wanted, plan_only=plan_only)
     place = _find(env, stack, plan_only, yes)
     with workplace.opened(place, prepare=not plan_only, look=True) as hosts:
         first = hosts.sessions[place.env.hosts[0].name]
-        chosen = _look(place, first, wanted)
+        chosen = look(place, first, wanted)
         if wanted.into:
-            return _beside(place, first, chosen, wanted)
+            return beside(place, first, chosen, wanted, restore_plan.targets(place.stack))
         plan = restore_plan.plan_restore(deploy.request_for(hosts), chosen, wanted.only, save=wanted.save)
         if plan_only:
             return Restored(env, place.stack.name, chosen["set"], plan=plan)
-        _agree(place, hosts, chosen, wanted)
+        agree(place, live_release(hosts.facts), chosen, wanted)
         with begun(hosts, "restore") as run:
             request = deploy.request_for(run.hosts)
             return _carry_out(run, restore_plan.plan_restore(request, chosen, wanted.only, save=wanted.save), chosen)
@@ -104,13 +111,12 @@ def restore(env: str, stack: str | None, wanted: Wanted, *, plan_only: bool = Fa
 def _find(env: str, stack: str | None, plan_only: bool, yes: bool) -> Workplace:
     if not plan_only:
         workplace.find(env, stack, yes=yes)  # an empty environment's lab is started
-    return backup.find(env, stack, yes=yes)
+    return backup.on_hosts(env, stack, yes=yes)
 
 
-def _look(place: Workplace, session: HostSession, wanted: Wanted) -> Mapping[str, Any]:
+def look(place: Workplace | Place, session: Conversation, wanted: Wanted) -> Mapping[str, Any]:
     """Return the backup that is meant, as the host tells it; the host is told first what is kept, and where."""
-    write = deploy.backup_document(place)
-    assert write  # noqa: S101 - it keeps something
+    before = backup.told_before(place)
     known = {k.service for k in place.stack.kept}
     unknown = sorted(set(wanted.only) - known)
     if unknown:
@@ -119,7 +125,7 @@ def _look(place: Workplace, session: HostSession, wanted: Wanted) -> Mapping[str
     with report.step("Look at the backups") as step:
         try:
             told = session.perform(
-                place.stack.name, [write, Operation("restore.look", "begin", params)], progress=step.say
+                place.stack.name, [*before, Operation("restore.look", "begin", params)], progress=step.say
             )[-1]
         except HostError as error:
             raise backup.failure(place, error) from error
@@ -127,12 +133,11 @@ def _look(place: Workplace, session: HostSession, wanted: Wanted) -> Mapping[str
     return told
 
 
-def _agree(place: Workplace, hosts: Open, chosen: Mapping[str, Any], wanted: Wanted) -> None:
+def agree(place: Workplace | Place, live: str | None, chosen: Mapping[str, Any], wanted: Wanted) -> None:
     """Have a person type the environment's name, unless `--yes` was given. Raises BadInput where nobody agrees."""
     if wanted.yes:
         return
     names = ", ".join(f"{p['service']} ({p['kind']})" for p in chosen["parts"])
-    live = live_release(hosts.facts)
     words = f"{names} of {place.stack.name} in {place.env.name} will be what they were at {chosen['at']}"
     if not sys.stdin.isatty() or os.environ.get("CI"):
         raise BadInput("a restore replaces data, and nobody agreed", seen=words, todo="give --yes")
@@ -143,14 +148,20 @@ def _agree(place: Workplace, hosts: Open, chosen: Mapping[str, Any], wanted: Wan
         raise BadInput("a restore replaces data, and nobody agreed", seen=words, todo="type the environment's name")
 
 
-def _beside(place: Workplace, session: HostSession, chosen: Mapping[str, Any], wanted: Wanted) -> Restored:
+def beside(
+    place: Workplace | Place,
+    session: Conversation,
+    chosen: Mapping[str, Any],
+    wanted: Wanted,
+    targets: Mapping[str, Any],
+) -> Restored:
     """Restore beside what is there. No lease, no safety snapshot: nothing that serves is touched."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", wanted.into):
         raise BadInput(f"--into {wanted.into} is no name", todo="use lower-case letters, digits and _, 31 at most")
     params = {
         "snapshot": chosen["set"]["id"],
         "only": list(wanted.only),
-        "targets": restore_plan.targets(place.stack),
+        "targets": dict(targets),
         "name": wanted.into,
         "by": by(),
         "command": command(),
@@ -229,4 +240,4 @@ def verify(place: Workplace, release: str | None, chosen: Mapping[str, Any] | No
     workplace.refuse_findings(place, "restore", found)
 
 
-__all__ = ["Restored", "Wanted", "restore", "verify"]
+__all__ = ["Restored", "Wanted", "agree", "beside", "look", "restore", "verify"]

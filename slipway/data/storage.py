@@ -9,6 +9,7 @@ from slipway.data import backup
 from slipway.errors import BadInput
 from slipway.plan.operation import Operation
 from slipway.settings.units import duration, parse_duration
+from slipway.target.compose.workplace import Workplace
 from slipway.target.who import by, command
 
 _MOST = 8
@@ -19,14 +20,23 @@ def review(env: str, stack: str | None) -> dict[str, Any]:
     place = backup.find(env, stack, secrets=False)
     with backup.on_host(place) as session, report.step("Look at the disk") as step:
         told = session.perform(place.stack.name, [Operation("storage.review", "begin")], progress=step.say)[0]
+    if not isinstance(place, Workplace):
+        from slipway.target.kubernetes.data import storage as cluster
+
+        again = backup.find(env, stack, secrets=False)
+        assert not isinstance(again, Workplace)  # noqa: S101 - it is on a cluster
+        told = {"free": None, "size": None, "images": [], "volumes": cluster.volumes(again), "build_cache": 0, **told}
     cleaned = [c.model_dump() for c in place.stack.clean]
-    return {"env": env, "stack": place.stack.name, "host": place.env.hosts[0].name, "clean": cleaned, **told}
+    return {"env": env, "stack": place.stack.name, "host": backup.name_of(place), "clean": cleaned, **told}
 
 
 def text(told: dict[str, Any]) -> str:
     """Return a review as people read it: the largest of each kind, and what could go."""
     size = backup.size
-    lines = [f"{told['host']}: {size(told['free'])} free of {size(told['size'])}"]
+    free = (
+        f"{size(told['free'])} free of {size(told['size'])}" if told["free"] is not None else "what its namespace has"
+    )
+    lines = [f"{told['host']}: {free}"]
     if told["backups"] and told["backups"]["bytes"] is not None:
         lines.append(f"  backups  {size(told['backups']['bytes'])} in {told['backups']['repository']}")
     for kind, key in (("images", "images"), ("volumes", "volumes"), ("tables", "tables")):

@@ -103,6 +103,21 @@ def _cluster(file: YamlFile, problems: Problems) -> None:
         if "port" in stack:
             words = "has no effect with `target: kubernetes`: the overlay's Services and Ingress say how it is reached"
             file.problem(problems, (*at, "port"), words)
+    _reached_by_pods(file, problems)
+
+
+def _reached_by_pods(file: YamlFile, problems: Problems) -> None:
+    """Note a repository that is a folder: a host's, and a cluster's pods come and go."""
+    backup = file.data.get("backup")
+    if not isinstance(backup, dict):
+        return
+    copies = backup.get("copies")
+    found: list[tuple[Path, Any]] = [(("backup", "repository"), backup.get("repository"))]
+    found += [(("backup", "copies", i), url) for i, url in enumerate(copies if isinstance(copies, list) else ())]
+    for path, url in found:
+        if isinstance(url, str) and url.startswith("/"):
+            words = "is a folder, and pods have none that stays: give a repository that they reach, e.g. `s3:https://...`, `rest:https://...`"
+            file.problem(problems, path, words)
 
 
 _OF_HOSTS = {
@@ -113,7 +128,6 @@ _OF_HOSTS = {
     "keep_warm": "with `strategy: blue-green` the predecessor runs until the next deploy",
     "max_draining": "pods that end have a grace period each",
     "logs": "nodes keep what containers say",
-    "backup": "backups of a cluster are not built yet",
 }
 """What an environment says of hosts alone, and what a cluster has instead."""
 

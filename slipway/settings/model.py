@@ -95,6 +95,12 @@ class Kubernetes(Model):
         " which stays for a rollback until the next deploy",
         examples=["blue-green"],
     )
+    runner: str = Field(
+        default="python:3.13-slim-trixie",
+        pattern=patterns.IMAGE,
+        description="image with python3, 3.9 or later, that pods of backups and restores run Slipway's own part in",
+        examples=["registry.example.com/python:3.13-slim-trixie"],
+    )
 
 
 class VaultPassword(Model):

@@ -90,8 +90,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, login: str) -> None:
-        super().__init__(("0.0.0.0", 0), _Handler)
+    def __init__(self, folder: Path, login: str, port: int = 0) -> None:
+        super().__init__(("0.0.0.0", port), _Handler)
         self.folder, self.login, self.room = folder, login, None
         self.room: int | None
 

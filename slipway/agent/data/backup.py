@@ -15,7 +15,7 @@ from typing import Any
 from .. import failure, router
 from ..failure import OperationFailed
 from ..state import StackHome, append_line, now
-from . import copies, files, glance, keep, lock, postgres, redis, retention, snapshots
+from . import copies, files, glance, keep, lock, pod, postgres, redis, retention, snapshots
 from .container import note
 from .lock import Who
 from .restic import Repository
@@ -105,6 +105,8 @@ def take(
 
 def _serving(home: StackHome) -> str:
     """Return the release that gets requests, "" where none does or the router does not tell."""
+    if pod.NAME:
+        return pod.release()
     with contextlib.suppress(OperationFailed, OSError):
         return next(iter(sorted(router.sends_to(home.stack))), "")
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import engine
 from ..failure import OperationFailed
-from . import into_files, into_postgres, into_redis, keep, postgres
+from . import into_files, into_postgres, into_redis, keep, pod, postgres
 from .restic import Repository
 
 
@@ -38,6 +38,11 @@ def restore(
     """
     if kept.kind == "postgres":
         return _database(repository, kept, part, name, progress)
+    if pod.NAME and (kept.kind == "redis" or targets):
+        seen = f"on a cluster databases are restored beside, and no volumes; {kept.service} keeps its data in one"
+        raise OperationFailed(
+            f"{kept.service} can't be restored beside", f"{seen}: name the others by --only", bad_input=True
+        )
     if kept.kind == "redis":
         store = into_redis.store(repository, kept)
         volume = _make(repository, f"{name}-{kept.service}")

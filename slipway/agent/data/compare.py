@@ -8,6 +8,7 @@ from typing import Any
 
 from . import postgres
 from .postgres import Conversation
+from .questions import ABOUT_SQL, SUM_SQL, TABLES_SQL
 
 _MOST = 20
 """Findings that are told of one kind."""
@@ -22,7 +23,7 @@ def tables(talking: Conversation, part: Mapping[str, Any], names: Iterable[str])
         if total is None:  # it could not be summed when it was dumped
             here: list[Any] = [int(talking.ask(f"SELECT count(*) FROM ONLY {name}")), None]  # noqa: S608 - quoted by the server
         else:
-            here = json.loads(talking.ask(postgres.SUM_SQL.format(table=name)))
+            here = json.loads(talking.ask(SUM_SQL.format(table=name)))
         talking.ask("COMMIT")
         if here[0] != rows:
             found.append(f"{name} has {here[0]} rows, {rows} were backed up")
@@ -33,13 +34,13 @@ def tables(talking: Conversation, part: Mapping[str, Any], names: Iterable[str])
 
 def missing(talking: Conversation, part: Mapping[str, Any]) -> list[str]:
     """Compare which tables there are."""
-    here = set(json.loads(talking.ask(postgres.TABLES_SQL)))
+    here = set(json.loads(talking.ask(TABLES_SQL)))
     return [f"the table {name} is missing" for name in sorted(set(part["tables"]) - here)]
 
 
 def rest(talking: Conversation, part: Mapping[str, Any], *, whole: bool) -> list[str]:
     """Compare sequences, large objects and extensions; the last two of a whole database only."""
-    about = json.loads(talking.ask(postgres.ABOUT_SQL.replace("\n", " ")))
+    about = json.loads(talking.ask(ABOUT_SQL.replace("\n", " ")))
     found = []
     for name, last in part["sequences"].items():
         if not whole and name not in about["sequences"]:

@@ -7,11 +7,9 @@ the engine, and restic knows how the dump ended.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import subprocess
-import tarfile
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,12 +18,12 @@ from typing import IO
 
 from .. import engine
 from ..failure import OperationFailed
-from ..state import HOME, StackHome, write_json
-from . import keep
+from ..state import StackHome, write_json
+from . import keep, pod, program
 
-TOOLS = HOME / "tools"
 RESTIC = "/slipway/restic"
 """Where a container finds restic."""
+PASSWORD = "/run/slipway-password"  # noqa: S105 - where a container finds that of a database
 AUTHORITIES = "/slipway/ca.pem"
 """The certificates of authorities, from restic's image too: a database's image has none."""
 SECRETS = "/run/slipway"
@@ -101,11 +99,15 @@ class Job:
 
     @property
     def _authorities(self) -> Path | None:
-        path = binary(self.document.image).with_suffix(".pem")
+        if pod.NAME:
+            return Path(AUTHORITIES) if Path(AUTHORITIES).exists() else None
+        path = program.binary(self.document.image).with_suffix(".pem")
         return path if path.exists() and self.network != "none" else None
 
     def argv(self, script: str, words: Iterable[str], *, hostname: str = "", init: bool = True) -> list[str]:
         """Return the command that runs a shell script in it, with words as its arguments."""
+        if pod.NAME:
+            return self._in_pod(script, words)
         made = self.document
         local = keep.is_local(made.repository)
         argv = (
@@ -123,20 +125,31 @@ class Job:
         argv += [w for c in ("DAC_READ_SEARCH", *self.capabilities) for w in ("--cap-add", c)]
         labels = {"slipway.stack": self.home.stack, "slipway.role": "job", TASK: self.name, "slipway.run": self.run}
         argv += [w for k, v in labels.items() for w in ("--label", f"{k}={v}")]
-        variables = {
+        argv += [w for k, v in self._variables.items() for w in ("--env", f"{k}={v}")]
+        argv += [w for m in self._mounts() for w in ("--volume", m)]
+        return [*argv, "--entrypoint", "sh", self.image or made.image, "-euc", _PRELUDE + script, "sh", *words]
+
+    def _in_pod(self, script: str, words: Iterable[str]) -> list[str]:
+        of = pod.tool(self.image, self.mounts)
+        variables = {**self._variables, "RESTIC_CACHE_DIR": f"/cache/{of}"}
+        for mount in self.mounts:
+            source, there = mount.split(":")[:2]
+            variables |= {pod.PASSWORD_VARIABLE: source} if there == PASSWORD else {}
+        return pod.argv(self.container, of, _PRELUDE + script, words, variables)
+
+    @property
+    def _variables(self) -> dict[str, str]:
+        return {
             "RESTIC_REPOSITORY_FILE": f"{SECRETS}/repository",
             "RESTIC_PASSWORD_FILE": f"{SECRETS}/password",
             "RESTIC_PROGRESS_FPS": "1",
             "RESTIC_CACHE_DIR": "/cache",
             **self.variables,
         }
-        argv += [w for k, v in variables.items() for w in ("--env", f"{k}={v}")]
-        argv += [w for m in self._mounts() for w in ("--volume", m)]
-        return [*argv, "--entrypoint", "sh", self.image or made.image, "-euc", _PRELUDE + script, "sh", *words]
 
     def _mounts(self) -> list[str]:
         made = self.document
-        mounts = [f"{binary(made.image)}:{RESTIC}:ro", f"{keep.folder(self.home) / 'secrets'}:{SECRETS}:ro"]
+        mounts = [f"{program.binary(made.image)}:{RESTIC}:ro", f"{keep.folder(self.home) / 'secrets'}:{SECRETS}:ro"]
         mounts += [f"{self._authorities}:{AUTHORITIES}:ro"] if self._authorities else []
         mounts += [f"{made.repository}:/repository"] if keep.is_local(made.repository) else []
         return [*mounts, f"{CACHE}:/cache", *self.mounts]
@@ -166,11 +179,13 @@ class Job:
 
 def hostname_of(run: str) -> str:
     """Return the host name of a run's containers; it tells whose a lock in the repository is (see `locks`)."""
-    return f"{host_prefix()}{run}"
+    return host_prefix() if pod.NAME else f"{host_prefix()}{run}"
 
 
 def host_prefix() -> str:
-    """Return what the host names of all this host's containers begin with."""
+    """Return what the host names of all this host's containers begin with. All pods of a stack's data have one name."""
+    if pod.NAME:
+        return os.uname().nodename
     ident = Path("/etc/machine-id").read_text().strip() if Path("/etc/machine-id").exists() else "0"
     return f"slipway-{ident[:8]}-"
 
@@ -194,7 +209,7 @@ def _attached(
             tell(text.strip())
             if _FULL.search(text):  # that does not pass
                 full.set()
-                engine.command(["docker", "rm", "--force", name])
+                _end(argv, name)
 
     with engine.child(argv, container=name) as process:
         assert process.stdin and process.stdout and process.stderr  # noqa: S101 - asked for
@@ -211,12 +226,19 @@ def _attached(
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            engine.command(["docker", "rm", "--force", name])
+            _end(argv, name)
             code = process.wait()
             errors.append(f"did not end within {timeout:g} s")
         for thread in reading:
             thread.join(10)
     return Done(1 if full.is_set() else code, "".join(lines), "".join(errors))
+
+
+def _end(argv: list[str], name: str) -> None:
+    if pod.NAME:
+        pod.kill(argv)
+    else:
+        engine.command(["docker", "rm", "--force", name])
 
 
 def _each(stream: IO[str], told: Callable[[str], None]) -> None:
@@ -235,52 +257,6 @@ def remove_containers(home: StackHome, runs: Iterable[str]) -> None:
     for container in engine.containers(slipway_stack=home.stack, slipway_task=""):
         if container["Config"]["Labels"].get("slipway.run") in runs:
             engine.api("DELETE", f"/containers/{container['Id']}", force="true", v="true")
-
-
-def binary(image: str) -> Path:
-    """Return restic's program, taken out of its image the first time; that is pulled where this host does not have it.
-
-    Raises:
-        OperationFailed: the image can't be pulled, or has none.
-    """
-    if not engine.has_image(image):
-        engine.pull(image, None, lambda _: None)
-    found = engine.api("GET", f"/images/{image}/json")
-    path = TOOLS / f"restic-{found['Id'].rpartition(':')[2][:16]}"
-    if not path.exists():
-        _take_out(image, path)
-    return path
-
-
-def _take_out(image: str, path: Path) -> None:
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    code, made, err = engine.command(["docker", "create", "--pull", "never", image])
-    if code != 0:
-        raise OperationFailed(f"restic could not be taken out of {image}", err)
-    try:
-        with contextlib.suppress(OperationFailed):  # a lab's has none
-            _copy_out(made.strip(), "/etc/ssl/certs/ca-certificates.crt", path.with_suffix(".pem"))
-        _copy_out(made.strip(), "/usr/bin/restic", path)
-    finally:
-        engine.command(["docker", "rm", "--force", made.strip()])
-    for old in TOOLS.glob("restic-*"):
-        if re.fullmatch(r"restic-[0-9a-f]{16}", old.name) and old != path:
-            old.unlink()
-
-
-def _copy_out(container: str, source: str, path: Path) -> None:
-    """Copy a file out of a container, whole or not at all."""
-    argv = ["docker", "cp", "--follow-link", f"{container}:{source}", "-"]
-    done = subprocess.run(argv, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise OperationFailed(f"{source} could not be copied out of the image", done.stderr.decode(errors="replace"))
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        file = archive.extractfile(archive.getmembers()[0])
-        data = file.read() if file else b""
-    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-    new.write_bytes(data)
-    new.chmod(0o755)
-    new.replace(path)
 
 
 def note(home: StackHome, name: str, value: object) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from .. import engine, router
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import keep
+from . import keep, pod
 from .restic import Repository, Watch, host
 
 CONFIGURATION = "/configuration"
@@ -99,6 +99,8 @@ def container_of(home: StackHome, service: str) -> dict[str, Any]:
     Raises:
         OperationFailed: it has none.
     """
+    if pod.NAME:
+        return pod.container(service)
     found = engine.containers(slipway_stack=home.stack, slipway_service=service)
     found = [c for c in found if "slipway.task" not in c["Config"]["Labels"]]
     serving: set[str] = set()
@@ -139,7 +141,7 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
         OperationFailed: a path is not there, there is no file in them, one can't be read, or the stack's own command failed.
     """
     if kept.kind == "configuration":
-        folder = keep.folder(repository.home) / "configuration"
+        folder = keep.folder(repository.home) / "configuration"  # in a pod it is where it is read
         where = Source(repository.document.image, (f"{folder}:{CONFIGURATION}:ro",))
         return _store(repository, kept, (CONFIGURATION,), where, tags, progress)
     container = container_of(repository.home, kept.service)

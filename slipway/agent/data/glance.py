@@ -22,11 +22,15 @@ def state(home: StackHome) -> dict[str, Any] | None:
         return None
     good = keep.noted(home, "good.json")
     last = read_json(keep.folder(home) / "last.json") or {}
+    return summary(good, last, keep.noted(home, "drill.json"), document.late_after)
+
+
+def summary(good: dict[str, Any], last: dict[str, Any], drill: dict[str, Any], late_after: float) -> dict[str, Any]:
+    """Return what `status` tells, by what was noted of the last good backup, the last one, the last drill ({}: there was none)."""
     old = age(good["at"]) if good else None
     failed = last.get("outcome") if last.get("outcome") not in (None, "done") else None
-    drill = keep.noted(home, "drill.json")
     return {
         "last": good.get("at"), "age_s": None if old is None else round(old), "set": good.get("set"),
-        "late": old is None or old > document.late_after, "failed": failed,
+        "late": old is None or old > late_after, "failed": failed,
         "drill": {k: drill[k] for k in ("at", "set", "verdict", "rto_s", "findings")} if drill else None,
     }  # fmt: skip

@@ -13,9 +13,9 @@ from typing import Any
 from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import keep, redis
+from . import keep, pod, redis
 from .moving import CLEAN, NEW, RECOVER, SWAP
-from .postgres import PASSWORD, accessory
+from .postgres import accessory
 from .restic import Repository
 
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
@@ -29,7 +29,9 @@ rm -rf "$new"; mkdir -p "$new"
 %(restic)s dump --no-lock "$id" "$file" > "$new/$rdb" 2> /tmp/read || { cat /tmp/read >&2; exit 1; }
 echo "slipway bytes $(wc -c < "$new/$rdb")"
 redis-check-rdb "$new/$rdb"
-chown -R --reference="$(dirname "$new")" "$new" 2> /dev/null || chown -R "$(stat -c %%u:%%g "$(dirname "$new")")" "$new"
+if [ "$(id -u)" = 0 ]; then
+    chown -R --reference="$(dirname "$new")" "$new" 2> /dev/null || chown -R "$(stat -c %%u:%%g "$(dirname "$new")")" "$new"
+fi
 set -- redis-server --port 0 --unixsocket /tmp/socket --dir "$new" --dbfilename "$rdb" --appendonly no --save '' --daemonize no
 [ -z "$dirname" ] || set -- "$@" --appenddirname "$dirname"
 [ -z "$name" ] || set -- "$@" --appendfilename "$name"
@@ -72,12 +74,8 @@ def store(repository: Repository, kept: keep.Kept, container: dict[str, Any] | N
     if container["Id"] in repository.stores:
         found: Store = repository.stores[container["Id"]]
         return found
-    password = home.accessories / "secrets" / kept.password if kept.password else None
-    mounts = (f"{password}:{PASSWORD}:ro",) if password and password.exists() else ()
-    job = repository.job("config", image=container["Image"], network=f"container:{container['Id']}", mounts=mounts)
-    script = (
-        f"{redis._READ_PASSWORD}for key in dir {' '.join(_CONFIG)}; do redis-cli -h 127.0.0.1 CONFIG GET $key; done"
-    )
+    job = redis.job(repository, "config", kept, container)
+    script = f"{redis.READ_PASSWORD}for key in dir {' '.join(_CONFIG)}; do {redis.CLI} CONFIG GET $key; done"
     done = repository.check(f"{kept.service} does not tell its configuration", job.do(script))
     words = done.out.split("\n")
     told = {words[i]: words[i + 1] for i in range(0, len(words) - 1) if words[i] in ("dir", *_CONFIG)}
@@ -157,6 +155,8 @@ def drop(repository: Repository, volume: str, folder: str, image: str) -> None:
 
 def stop(home: StackHome, service: str) -> list[str]:
     """Stop an accessory's containers, each with its grace period; return their ids."""
+    if pod.NAME:
+        return []  # whoever restores has stopped it
     found = engine.containers(slipway_stack=home.stack, slipway_service=service, slipway_role="accessory")
     for container in found:
         engine.api("POST", f"/containers/{container['Id']}/stop", timeout=3700)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome, flock, now, read_json
-from . import keep, stale
+from . import keep, notes, pod, stale
 from .container import hostname_of, note, remove_containers
 from .restic import Repository
 
@@ -46,6 +46,10 @@ def alone(home: StackHome, who: Who, wait: float, progress: Callable[[str], None
     Raises:
         OperationFailed: another one is at work (`lease` says who), or nothing is kept here.
     """
+    if pod.NAME:
+        with _alone_in_pod(home, who, wait, progress) as repository:
+            yield repository
+        return
     document = keep.document(home)
     path = keep.folder(home) / "lock"
     with path.open("a") as file:
@@ -71,6 +75,27 @@ def alone(home: StackHome, who: Who, wait: float, progress: Callable[[str], None
         note(
             home, "holder.json", {**holder, "hostnames": [], "runs": []}
         )  # where it failed, the next one looks for what it left
+
+
+@contextlib.contextmanager
+def _alone_in_pod(home: StackHome, who: Who, wait: float, progress: Callable[[str], None]) -> Iterator[Repository]:
+    """The same in a pod. What a killed one ran is gone with it: its locks in the repository are left."""
+    run = new_run()
+    holder = {
+        "verb": who.verb, "by": who.by, "command": who.command, "since": now(), "run": run, "machine": pod.NAME,
+        "hostnames": [], "runs": [run],
+    }  # fmt: skip
+    before = notes.take(home, holder, wait)
+    ended = False
+    try:
+        if before.get("runs"):
+            progress("removing what a killed run left")
+            _tidy(home, run)
+        yield Repository(home, run, progress)
+        ended = True
+    finally:
+        note(home, "holder.json", {**holder, **({"runs": []} if ended else {}), "pod": ""})
+        notes.push(home)
 
 
 def _tidy(home: StackHome, run: str) -> None:

@@ -17,63 +17,17 @@ from typing import Any
 from .. import engine
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import keep, own
-from .container import Job
+from . import keep, own, pod
+from .container import PASSWORD, Job
+from .questions import ABOUT_SQL, LOCKED_FOR, OBJECTS_SQL, SETTINGS, SUM_SQL, TABLES_SQL
 from .restic import Repository, Watch, host
 from .sqlwords import name
 
-PASSWORD = "/run/slipway-password"  # noqa: S105 - where a container finds it
-READ_PASSWORD = f'if [ -e {PASSWORD} ]; then PGPASSWORD="$(cat {PASSWORD})"; export PGPASSWORD; fi\n'
-_LOCKED_FOR = 300_000
-"""Milliseconds that a dump waits for a table that somebody has locked."""
+READ_PASSWORD = (
+    f"secret=${{{pod.PASSWORD_VARIABLE}:-{PASSWORD}}}\n"
+    'if [ -e "$secret" ]; then PGPASSWORD="$(cat "$secret")"; export PGPASSWORD; fi\n'
+)
 _MARK = "slipway-end"
-
-SETTINGS = {
-    "timezone": "UTC",
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "extra_float_digits": "3",
-    "bytea_output": "hex",
-    "xmlbinary": "base64",
-    "lc_monetary": "C",
-    "search_path": "",
-    "row_security": "off",
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "lock_timeout": f"{_LOCKED_FOR}",
-}
-"""Under these a row is the same text everywhere, so that sums can be compared."""
-
-TABLES_SQL = """
-SELECT coalesce(json_agg(format('%I.%I', n.nspname, c.relname) ORDER BY 1), '[]')
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                AND d.objid = c.oid AND d.deptype = 'e')
-"""
-"""The tables whose rows pg_dump dumps, as it quotes them; what belongs to an extension is made by that."""
-
-SUM_SQL = (
-    "SELECT json_build_array(count(*), coalesce(sum(hashtextextended(slipway_row::text, 0)), 0)::text)"
-    " FROM ONLY {table} AS slipway_row"
-)
-"""Rows of a table and the sum of their hashes, whatever their order."""
-
-OBJECTS_SQL = (
-    "SELECT json_build_array(count(*), coalesce(sum(hashtextextended(oid::text || md5(lo_get(oid)), 0)), 0)::text)"
-    " FROM pg_catalog.pg_largeobject_metadata"
-)
-"""The same of large objects."""
-
-ABOUT_SQL = """
-SELECT json_build_object(
- 'server', current_setting('server_version'), 'server_num', current_setting('server_version_num')::int,
- 'encoding', current_setting('server_encoding'),
- 'extensions', (SELECT coalesce(json_object_agg(extname, extversion), '{}') FROM pg_catalog.pg_extension),
- 'roles', (SELECT coalesce(json_agg(rolname ORDER BY 1), '[]') FROM pg_catalog.pg_roles WHERE rolname NOT LIKE 'pg\\_%'),
- 'sequences', (SELECT coalesce(json_object_agg(format('%I.%I', schemaname, sequencename), last_value), '{}')
-               FROM pg_catalog.pg_sequences))
-"""
 
 
 @dataclass(frozen=True)
@@ -108,6 +62,8 @@ class Server:
 
 def accessory(home: StackHome, service: str) -> dict[str, Any]:
     """Return the running container of an accessory (an inspection). Raises OperationFailed where it does not run."""
+    if pod.NAME:
+        return pod.container(service)
     found = engine.containers(slipway_stack=home.stack, slipway_service=service, slipway_role="accessory")
     for container in found:
         if container["State"]["Running"] and not container["State"].get("Restarting"):
@@ -118,6 +74,11 @@ def accessory(home: StackHome, service: str) -> dict[str, Any]:
 
 def server(home: StackHome, kept: keep.Kept) -> Server:
     """Return where a kept database is. Raises OperationFailed where its container does not run."""
+    if pod.NAME:
+        address, port = (kept.host, str(kept.port or 5432)) if kept.host else pod.where(kept.service)
+        secret = str(pod.GIVEN / f"database-{kept.password}") if kept.password else ""
+        image = kept.image or str(pod.container(kept.service)["Image"])
+        return Server("", image, address, port, kept.database, kept.user, secret)
     path = home.accessories / "secrets" / kept.password if kept.password else None
     password = str(path) if path and path.exists() else ""
     if kept.host:
@@ -273,7 +234,7 @@ def _dump(
     """Dump into the repository, and read the list of what is in the dump back from there."""
     job = where.job(repository, "dump")
     words = ["pg_dump", "--format=custom", "--compress=0", "--no-password", f"--snapshot={exported}"]
-    words += [f"--lock-wait-timeout={_LOCKED_FOR}", *(f"--table={t}" for t in tables)]
+    words += [f"--lock-wait-timeout={LOCKED_FOR}", *(f"--table={t}" for t in tables)]
     script = (
         f'{READ_PASSWORD}tags=$1; file=$2; host=$3; shift 3\n{job.restic} backup --json --retry-lock 2m --host "$host"'
         ' --tag "$tags" --stdin-filename "$file" --stdin-from-command -- "$@" || exit $?\n'

@@ -7,11 +7,29 @@ from collections.abc import Callable
 from typing import Any
 
 from ..failure import OperationFailed
-from . import keep
-from .postgres import PASSWORD, accessory
+from . import keep, pod
+from .container import PASSWORD, Job
+from .postgres import accessory
 from .restic import Repository, Watch, host
 
-_READ_PASSWORD = f'if [ -e {PASSWORD} ]; then REDISCLI_AUTH="$(cat {PASSWORD})"; export REDISCLI_AUTH; fi\n'
+READ_PASSWORD = (
+    f'secret=${{{pod.PASSWORD_VARIABLE}:-{PASSWORD}}}; if [ -e "$secret" ]; then REDISCLI_AUTH="$(cat "$secret")"'
+    "; export REDISCLI_AUTH; fi\n"
+)
+CLI = 'redis-cli -h "${REDIS_HOST:-127.0.0.1}" -p "${REDIS_PORT:-6379}"'
+
+
+def job(repository: Repository, name: str, kept: keep.Kept, container: dict[str, Any] | None = None) -> Job:
+    """Return a container that speaks with a server (default: the stack's), by `CLI`. Raises as `accessory`."""
+    container = container or accessory(repository.home, kept.service)
+    if pod.NAME:
+        address, port = pod.where(kept.service)
+        mounts = (f"{pod.GIVEN}/database-{kept.password}:{PASSWORD}:ro",) if kept.password else ()
+        variables = {"REDIS_HOST": address, "REDIS_PORT": port}
+        return repository.job(name, image=container["Image"], mounts=mounts, variables=variables)
+    path = repository.home.accessories / "secrets" / kept.password if kept.password else None
+    mounts = (f"{path}:{PASSWORD}:ro",) if path and path.exists() else ()
+    return repository.job(name, image=container["Image"], network=f"container:{container['Id']}", mounts=mounts)
 
 
 def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[[int], None]) -> dict[str, Any]:
@@ -26,20 +44,16 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
     Raises:
         OperationFailed: the server does not answer, the dump failed, or its checksum is wrong as it is read back.
     """
-    container = accessory(repository.home, kept.service)
-    path = repository.home.accessories / "secrets" / kept.password if kept.password else None
-    mounts = (f"{path}:{PASSWORD}:ro",) if path and path.exists() else ()
-    network = f"container:{container['Id']}"
-    job = repository.job("redis", image=container["Image"], network=network, mounts=mounts)
+    speaking = job(repository, "redis", kept)
     script = (
-        f'{_READ_PASSWORD}{job.restic} backup --json --retry-lock 2m --host "$3" --tag "$1" --stdin-filename "$2"'
-        " --stdin-from-command -- redis-cli -h 127.0.0.1 --rdb - || exit $?\n"
-        f'echo; {job.restic} dump --no-lock --tag "$1" latest "$2" 2> /tmp/read | redis-check-rdb /dev/stdin'
+        f'{READ_PASSWORD}{speaking.restic} backup --json --retry-lock 2m --host "$3" --tag "$1" --stdin-filename "$2"'
+        f" --stdin-from-command -- {CLI} --rdb - || exit $?\n"
+        f'echo; {speaking.restic} dump --no-lock --tag "$1" latest "$2" 2> /tmp/read | redis-check-rdb /dev/stdin'
         " || { code=$?; cat /tmp/read >&2; exit $code; }\n"
     )
     said: list[str] = []
     watch = Watch(progress, said.append)
-    done = job.do(script, tags, kept.file, host(repository.document)[1], line=watch)
+    done = speaking.do(script, tags, kept.file, host(repository.document)[1], line=watch)
     what = (
         f"the dump of {kept.service} failed" if not watch.summary else f"the dump of {kept.service} can't be read back"
     )
@@ -56,7 +70,7 @@ def dump(repository: Repository, kept: keep.Kept, tags: str, progress: Callable[
         "bytes": summary["total_bytes_processed"],
         "added": summary["data_added_packed"],
         "file": kept.file,
-        "image": container["Image"],
+        "image": speaking.image,
         "keys": int(keys[1]),
         "server": version[1] if version else "",
     }

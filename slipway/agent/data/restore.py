@@ -15,8 +15,9 @@ from typing import Any
 from .. import engine, gate
 from ..failure import OperationFailed
 from ..state import StackHome
-from . import files, into_files, into_postgres, into_redis, keep, postgres, redis, snapshots, swap_postgres
+from . import files, into_files, into_postgres, into_redis, keep, pod, postgres, redis, snapshots, swap_postgres
 from .keep import Kept
+from .questions import TABLES_SQL
 from .restic import Repository
 from .snapshots import SnapshotSet
 
@@ -153,13 +154,9 @@ def something(repository: Repository, one: Work, targets: Targets) -> bool:
             if not into_postgres.exists(talking, one.kept.database):
                 return False
             talking.connect(one.kept.database)
-            return bool(json.loads(talking.ask(postgres.TABLES_SQL.replace("\n", " "))))
+            return bool(json.loads(talking.ask(TABLES_SQL.replace("\n", " "))))
     if one.kept.kind == "redis":
-        container = postgres.accessory(repository.home, one.service)
-        secret = repository.home.accessories / "secrets" / one.kept.password if one.kept.password else None
-        mounts = (f"{secret}:{postgres.PASSWORD}:ro",) if secret else ()
-        job = repository.job("look", image=container["Image"], network=f"container:{container['Id']}", mounts=mounts)
-        done = job.do(f"{redis._READ_PASSWORD}redis-cli -h 127.0.0.1 INFO keyspace")
+        done = redis.job(repository, "look", one.kept).do(f"{redis.READ_PASSWORD}{redis.CLI} INFO keyspace")
         return "keys=" in repository.check(f"{one.service} does not answer", done).out
     found = False
     for target in targets_of(one, targets):
@@ -243,6 +240,8 @@ def refuse_full(todo: Sequence[Work]) -> None:
     """Raise OperationFailed where the disk has no room for what is loaded beside what is there."""
     import os
 
+    if pod.NAME:
+        return  # a volume does not tell another pod
     need = sum(w.part["bytes"] * (2 if w.kept.kind == "postgres" else 1.1) for w in todo if not w.kept.host)
     place = "/var/lib/docker" if os.path.isdir("/var/lib/docker") else "/var/lib"  # noqa: PTH112 - may not be readable
     disk = os.statvfs(place)

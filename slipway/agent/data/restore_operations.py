@@ -8,7 +8,7 @@ from typing import Any
 from ..context import Context, Result, operation
 from ..failure import OperationFailed
 from ..state import StackHome, append_line, now
-from . import backup, beside, keep, lock, restore
+from . import backup, beside, keep, lock, notes, pod, restore
 from .lock import Who
 from .restic import Repository
 
@@ -27,6 +27,8 @@ def _end(context: Context, home: StackHome, entry: Result | None = None) -> Resu
     context.on_leave.close()
     if entry:
         append_line(home.ledger, {"at": now(), **entry})
+        if pod.NAME:
+            notes.push(home)
     return {}
 
 

@@ -6,7 +6,7 @@ import json
 
 from .. import engine
 from ..state import read_json
-from . import keep
+from . import keep, pod
 from .container import host_prefix
 from .restic import Repository
 
@@ -31,6 +31,8 @@ def unlock(repository: Repository) -> list[str]:
     mine = set((read_json(keep.folder(repository.home) / "holder.json") or {}).get("hostnames", []))
     removed: list[str] = []
     names = _locks(repository)
+    if pod.NAME:
+        return _unlock_in_pod(repository, names)
     # Looked for after the locks: another stack's run may begin in between.
     alive = {h for c in engine.containers(slipway_task="") if (h := c["Config"].get("Hostname"))}
     for name in names:
@@ -45,6 +47,20 @@ def unlock(repository: Repository) -> list[str]:
         )  # those older than 30 min
         removed += sorted(set(names) - set(removed) - set(_locks(repository)))
     return removed
+
+
+def _unlock_in_pod(repository: Repository, names: list[str]) -> list[str]:
+    """Remove the locks of this stack's pods that are gone: one works at a time, and has the lock of the stack's data now.
+
+    Restic itself goes by a process' number, which here may be another container's. So where others have locks too, theirs
+    and ours go once they are 30 minutes old.
+    """
+    if not names:
+        return []
+    only_ours = set(names) == {host_prefix()}
+    done = repository.restic("unlock", "unlock", *(["--remove-all"] if only_ours else []))
+    repository.check("stale locks were not removed", done)
+    return sorted(set(names) - set(_locks(repository)))
 
 
 def _locks(repository: Repository) -> list[str]:

@@ -15,6 +15,7 @@ from ..failure import OperationFailed
 from . import compare, keep, own, postgres
 from .into_postgres import DUMP, NEW, OLD, READ_ALL, administrator, beside, drop, exists, make_what_tables_need, owned
 from .postgres import Conversation, Server
+from .questions import TABLES_SQL
 from .restic import Repository
 from .sqlwords import literal, name
 
@@ -71,7 +72,7 @@ def replace(repository: Repository, kept: keep.Kept, part: Mapping[str, Any], wh
         OperationFailed: it failed: everything is as it was.
     """
     with postgres.talk(repository, where) as talking:
-        here = set(json.loads(talking.ask(postgres.TABLES_SQL)))
+        here = set(json.loads(talking.ask(TABLES_SQL)))
         is_super = not owned(talking)
         if kept.tables and not set(part["tables"]) & here:
             make_what_tables_need(talking, part)

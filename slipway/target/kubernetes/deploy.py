@@ -20,6 +20,7 @@ from slipway.plan.outcome import Outcome
 from slipway.settings import load
 from slipway.target.kubernetes import database, diff, ending, look, planner, records, schema, verify
 from slipway.target.kubernetes import manifests as making
+from slipway.target.kubernetes.data import before, schedule
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.kinds import Manifest
 from slipway.target.kubernetes.request import Release, Request
@@ -42,6 +43,7 @@ def deploy(place: Place, version: Version, *, plan_only: bool = False) -> Outcom
         SlipwayError: see the exit codes in docs/deploy.md.
     """
     schema.refuse_without_database(place)
+    schedule.refuse(place)
     if plan_only:
         with connected(place) as session:
             facts = session.facts()
@@ -61,6 +63,7 @@ def deploy(place: Place, version: Version, *, plan_only: bool = False) -> Outcom
         tried = _changes(run.session, request, release)
         plan = planner.plan_deploy(request, release, tried)
         if unchanged(run.facts, release, plan):
+            schedule.apply(run.session.cluster, place, run.facts)  # what is kept, and when, is no part of a release
             live = str(plan.before)
             return Outcome("deploy", place.env.name, place.stack.name, live, live, False, place.url)
         return carry_out(run, request, release, plan)
@@ -141,7 +144,7 @@ def request_for(place: Place, facts: Facts, release: Release, *, rollback: bool 
         overlay=None if rollback else place.overlay,
         beside=_beside(place),
         settle=place.env.settle,
-        migrate=None if rollback else schema.operation(place, release, facts),
+        migrate=None if rollback else before.backed_up(place, facts, schema.operation(place, release, facts)),
         keep=place.env.keep_releases,
         where_is=place.where_is,
     )

@@ -9,6 +9,7 @@ from slipway import report
 from slipway.errors import SlipwayError
 from slipway.plan.operation import Change, Operation, Plan
 from slipway.target.kubernetes import look, planner, records
+from slipway.target.kubernetes.data import schedule
 from slipway.target.kubernetes.request import Release, Request
 from slipway.target.kubernetes.session import ClusterSession, now
 from slipway.target.kubernetes.workplace import Run
@@ -40,6 +41,7 @@ def finish(run: Run, request: Request, release: Release, plan: Plan, entry: dict
         add(session, entry)
         if done:
             tidy(run, request, release, plan)
+            schedule.apply(session.cluster, run.place, run.look())
     except SlipwayError as error:
         report.say(
             f"! not all could be noted or tidied up, the next run does it: {error.what} ({' '.join(error.seen.split())})"

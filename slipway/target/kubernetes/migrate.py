@@ -15,6 +15,7 @@ from slipway.plan.outcome import Outcome
 from slipway.target import schema as shapes
 from slipway.target.kubernetes import deploy as deploying
 from slipway.target.kubernetes import ending, planner, records, schema
+from slipway.target.kubernetes.data import before
 from slipway.target.kubernetes.database import Database
 from slipway.target.kubernetes.facts import Facts
 from slipway.target.kubernetes.request import Release
@@ -73,7 +74,9 @@ def _contract_plan(place: Place, session: ClusterSession, facts: Facts) -> Plan:
     assert live  # noqa: S101 - it was refused
     release = Release(live, str(meta["version"]), meta["images"], records.manifests_of(facts, live) or [], meta)
     changes = shapes.shown(stack, waits, CONTRACT, _sql(place, waits, tree), env)
-    phase = Phase("Migrate", {place.context: (schema.contract_operation(place, release, facts),)})
+    operation = before.backed_up(place, facts, schema.contract_operation(place, release, facts))
+    assert operation  # noqa: S101 - it was given
+    phase = Phase("Migrate", {place.context: (operation,)})
     return Plan("migrate", env, stack.name, live, live, changes, (phase,))
 
 

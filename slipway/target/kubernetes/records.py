@@ -111,7 +111,11 @@ def strays(
     for kind in (k for k in KINDS.values() if k.pruned):
         for metadata in (one["metadata"] for one in facts.objects.get(kind.name, ())):
             labels, name = metadata.get("labels", {}), metadata["name"]
-            ours = labels.get(MANAGED) == "slipway" and labels.get(STACK) == stack and labels.get(ROLE) != "accessory"
+            ours = (
+                labels.get(MANAGED) == "slipway"
+                and labels.get(STACK) == stack
+                and labels.get(ROLE) not in ("accessory", "backup")
+            )
             if recorded := labels.get(RECORD):
                 stays = recorded != "release" or names is None or name in names
             else:

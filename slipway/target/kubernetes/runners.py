@@ -38,6 +38,7 @@ def run(session: ClusterSession, progress: Progress, **params: Any) -> Result:
         known = of_image(session, progress, deployment, how)
         due = _due(how["tool"], known, state, which, noted)
     if due:
+        _back_up(session, progress, params)
         coming = {m["id"] for m in due if m["kind"] == schema.CONTRACT}
         if coming - noted:  # before they run: killed in between, a rollback past them is refused all the same
             noted |= coming
@@ -61,6 +62,13 @@ def run(session: ClusterSession, progress: Progress, **params: Any) -> Result:
     brief = [{k: v for k, v in m.items() if k != "sql"} for m in known]
     waits = [m["file"] for m in schema.waiting(how["tool"], known, state)]
     return {"ran": [m["file"] for m in due], "waits": waits, "known": brief}
+
+
+def _back_up(session: ClusterSession, progress: Progress, params: Mapping[str, Any]) -> None:
+    if params.get("backup"):
+        from slipway.target.kubernetes.data import before
+
+        before.make(session, progress, params["backup"])
 
 
 def _due(
@@ -128,6 +136,7 @@ def _own_tool(session: ClusterSession, progress: Progress, deployment: Manifest,
         said = jobs.run(session.cluster, asked, progress, session.check, "the waiting migrations can't be told")
         waits = said.split("\n") if said else []
     if waits:
+        _back_up(session, progress, params)
         made = jobs.job(deployment, "slipway-migrate", params["command"])
         jobs.run(session.cluster, made, progress, session.check, "a migration failed")
     return {"ran": waits, "waits": []}

@@ -8,6 +8,7 @@ from typing import Any
 from slipway.errors import SlipwayError
 from slipway.target.kubernetes import explain, lease, workplace
 from slipway.target.kubernetes.cluster import Cluster
+from slipway.target.kubernetes.data import noted
 from slipway.target.kubernetes.facts import Facts, Object, ready
 from slipway.target.kubernetes.manifests import RELEASE, SERVICE
 from slipway.target.kubernetes.transport import Away
@@ -84,7 +85,7 @@ def _document(place: Place, facts: Facts, problems: list[str], reason: SlipwayEr
         "hosts": _hosts(facts, place, reason),
         "lease": holder,
         "frozen": lease.frozen_by(facts.lease),
-        "backup": {"last": None, "age_s": None},
+        "backup": noted.state(place.env, place.stack, facts) or {"last": None, "age_s": None},
         "in_progress": run if goes_on else None,
         "unfinished": None if goes_on else run,
         "problems": problems,
@@ -140,7 +141,7 @@ def releases(env: str, stack: str | None) -> list[dict[str, Any]]:
     live = facts.live()
     return [
         {"outcome": "interrupted", **entry, "state": _state(entry.get("release"), live, facts)}
-        for entry in reversed(facts.ledger)
+        for entry in reversed(noted.ledger(facts, place.stack.name))
     ]
 
 
