@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slipway.errors import SlipwayError
@@ -53,8 +53,7 @@ def _await_none(session: ClusterSession, progress: Progress, kind: str, names: S
     while True:
         session.check()
         pods = session.cluster.items(POD, session.namespace)
-        left = [p["metadata"]["name"] for p in pods if any(p["metadata"]["name"].startswith(f"{n}-") for n in names)]
-        left = [n for n in left if _of(pods, n)]
+        left = [p["metadata"]["name"] for p in pods if _is_of(p, names)]
         if not left:
             return
         if time.monotonic() > until:
@@ -63,11 +62,12 @@ def _await_none(session: ClusterSession, progress: Progress, kind: str, names: S
         time.sleep(0.3)
 
 
-def _of(pods: Sequence[dict[str, Any]], name: str) -> bool:
-    """Tell whether a pod is a service's, and not over."""
-    pod = next(p for p in pods if p["metadata"]["name"] == name)
-    mine = SERVICE in pod["metadata"].get("labels", {})
-    return mine and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+def _is_of(pod: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Tell whether a pod is of one of these Deployments or StatefulSets, and not over."""
+    metadata, over = pod["metadata"], pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    return (
+        SERVICE in metadata.get("labels", {}) and not over and any(metadata["name"].startswith(f"{n}-") for n in names)
+    )
 
 
 def start(
