@@ -17,7 +17,17 @@ from slipway.settings import load
 from slipway.settings.keeping import Backup, Kept
 from slipway.settings.model import Environment, Stack
 from slipway.target.kubernetes import manifests as making
-from slipway.target.kubernetes.data import calendar, drill_pod, network, noted, pods, restore_plan, storage, tools
+from slipway.target.kubernetes.data import (
+    calendar,
+    drill_pod,
+    network,
+    noted,
+    pods,
+    quiet,
+    restore_plan,
+    storage,
+    tools,
+)
 from slipway.target.kubernetes.data.tools import Tool
 from slipway.target.kubernetes.facts import Facts
 from tests.unit.target.test_plan_kubernetes import Case
@@ -268,3 +278,16 @@ def test_no_policy_of_ours_closes_what_was_open(case: Case, found: list[Tool]) -
     assert network.closed([*open_, {"kind": "NetworkPolicy", "spec": others}]) == {"postgres", "redis"}
     others["podSelector"]["matchExpressions"][0]["operator"] = "In"
     assert network.closed([*open_, {"kind": "NetworkPolicy", "spec": others}]) == set()
+
+
+def test_whose_a_pod_is() -> None:
+    def pod(kind: str, owner: str, phase: str = "Running") -> Object:
+        return {
+            "metadata": {"name": "x", "ownerReferences": [{"kind": kind, "name": owner}]},
+            "status": {"phase": phase},
+        }
+
+    assert quiet._is_of(pod("ReplicaSet", "api-5876899c9d"), ["api"])
+    assert quiet._is_of(pod("StatefulSet", "redis"), ["redis"])
+    assert not quiet._is_of(pod("ReplicaSet", "api-internal-5876899c9d"), ["api"]), "another Deployment's"
+    assert not quiet._is_of(pod("ReplicaSet", "api-5876899c9d", "Failed"), ["api"]), "it is over"

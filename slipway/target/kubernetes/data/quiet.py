@@ -9,7 +9,6 @@ from typing import Any
 from slipway.errors import SlipwayError
 from slipway.target.kubernetes.applying import STARTER
 from slipway.target.kubernetes.kinds import KINDS, POD
-from slipway.target.kubernetes.manifests import SERVICE
 from slipway.target.kubernetes.rollout import Watch
 from slipway.target.kubernetes.session import ClusterSession
 
@@ -64,9 +63,11 @@ def _await_none(session: ClusterSession, progress: Progress, kind: str, names: S
 
 def _is_of(pod: Mapping[str, Any], names: Sequence[str]) -> bool:
     """Tell whether a pod is of one of these Deployments or StatefulSets, and not over."""
-    metadata, over = pod["metadata"], pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    return (
-        SERVICE in metadata.get("labels", {}) and not over and any(metadata["name"].startswith(f"{n}-") for n in names)
+    over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    owners = ((o["kind"], o["name"]) for o in pod["metadata"].get("ownerReferences", []))
+    # A Deployment's ReplicaSets are called by its name and a hash.
+    return not over and any(
+        (name.rpartition("-")[0] if kind == "ReplicaSet" else name) in names for kind, name in owners
     )
 
 
