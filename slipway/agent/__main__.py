@@ -3,10 +3,12 @@
 In a pod of a cluster `hold` waits for a controller, `come` is one's session; `timer VERB` is a CronJob's work.
 """
 
+import os
 import sys
 
 if __name__ == "__main__":
-    sys.modules["ssl"] = None  # type: ignore[assignment] # as boot.py does
+    if not os.environ.get("SLIPWAY_POD"):  # which speaks with its cluster
+        sys.modules["ssl"] = None  # type: ignore[assignment] # as boot.py does
     if sys.argv[1:] == ["reap"]:
         from slipway.agent.reap import reap_all
 

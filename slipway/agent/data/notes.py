@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import ssl
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +38,10 @@ def request(method: str, path: str, body: Any = None, kind: str = "application/j
         OperationFailed: it does not answer, or refuses.
         Conflict: somebody changed it meanwhile.
     """
+    import ssl  # a host's agent never needs these, and goes without TLS
+    import urllib.error
+    import urllib.request
+
     until = time.monotonic() + _PATIENCE
     while True:
         data = None if body is None else json.dumps(body).encode()
