@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import shlex
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,23 +31,30 @@ PASSWORD_VARIABLE = "SLIPWAY_PASSWORD_FILE"  # noqa: S105 - a name
 
 SERVE = """
 bell=/slipway/calls/$0.bell
-until [ -p "$bell" ]; do sleep 0.05; done
+i=0
+until [ -p "$bell" ]; do
+    i=$((i + 1))
+    [ $i -lt 9000 ] || exit 1
+    sleep 0.1
+done
+touch "$bell.heard"
 while read -r word d; do
     case $word in
     run)
         (
             setsid sh "$d/run" < "$d/in" > "$d/out" 2> "$d/err" &
-            echo $! > "$d/pid"
             wait $!
             echo $? > "$d/code.new"
             mv "$d/code.new" "$d/code"
         ) &
         ;;
-    kill) [ ! -e "$d/pid" ] || kill -9 -- "-$(cat "$d/pid")" ;;
+    kill) [ ! -e "$d/pid" ] || kill -9 "-$(cat "$d/pid")" ;;
     esac
 done < "$bell"
 """
-"""What the shell of a container with tools runs (`sh -c SERVE NAME`). The bell's last writer is the agent: it ends with that."""
+"""What the shell of a container with tools runs (`sh -c SERVE NAME`). It ends with the agent, the bell's last writer.
+
+It waits for the bell for a quarter of an hour: the agent's image may be pulled last."""
 
 _CALL = """
 d=$1; bell=$2
@@ -108,8 +116,13 @@ def prepare() -> StackHome:
     return home
 
 
-def ring() -> None:
-    """Make the containers' bells, and hold them: their shells end when this process does."""
+def ring(within: float = 600.0) -> None:
+    """Make the containers' bells, and hold them: their shells end when this process does.
+
+    Raises:
+        OperationFailed: a container has not come to hear its own within so many seconds.
+    """
+    until = time.monotonic() + within
     CALLS.mkdir(parents=True, exist_ok=True)
     CALLS.chmod(0o777)
     for tool in about()["tools"]:
@@ -120,6 +133,11 @@ def ring() -> None:
             new.chmod(0o666)
             new.rename(bell)
         _held.append(os.open(bell, os.O_RDWR))
+    for tool in about()["tools"]:
+        while not (CALLS / f"{tool}.bell.heard").exists():
+            if time.monotonic() > until:
+                raise OperationFailed(f"the container {tool} does not start", f"within {within:g} s")
+            time.sleep(0.05)
 
 
 def tool(image: str, mounts: Iterable[str]) -> str:
@@ -150,7 +168,9 @@ def argv(name: str, of: str, script: str, words: Iterable[str], variables: Mappi
     folder.mkdir()
     folder.chmod(0o777)
     own = f"/tmp/{folder.name}"  # noqa: S108 - the container's own
-    lines = [f"export {k}={shlex.quote(v)}" for k, v in variables.items()]
+    # By its own number, once it leads a group of its own and has all its FIFOs.
+    lines = [f"echo $$ > {folder}/pid.new", f"mv {folder}/pid.new {folder}/pid"]
+    lines += [f"export {k}={shlex.quote(v)}" for k, v in variables.items()]
     lines += [f"mkdir {own} || exit 125", f"trap 'rm -rf {own}' EXIT"]
     lines += [shlex.join(["sh", "-euc", script.replace("/tmp/", f"{own}/"), "sh", *words])]  # noqa: S108
     (folder / "run").write_text("\n".join(lines) + "\n")
@@ -190,7 +210,6 @@ def release() -> str:
 def hold(idle: float = 120.0) -> None:
     """Be the pod's own process: whoever works comes by `kubectl exec`. Return once nobody has come, or the one who came is gone."""
     import fcntl
-    import time
 
     prepare()
     ring()
@@ -212,7 +231,6 @@ def hold(idle: float = 120.0) -> None:
 def come() -> None:
     """Say that a session is there, until it ends; wait until the pod is ready. Raises OperationFailed where it does not get so."""
     import fcntl
-    import time
 
     from . import notes
 
