@@ -134,7 +134,7 @@ class Job:
         variables = {**self._variables, "RESTIC_CACHE_DIR": f"/cache/{of}"}
         for mount in self.mounts:
             source, there = mount.split(":")[:2]
-            variables |= {pod.PASSWORD_VARIABLE: source} if there == PASSWORD else {}
+            variables |= {pod.WHERE_IT_OPENS: source} if there == PASSWORD else {}
         return pod.argv(self.container, of, _PRELUDE + script, words, variables)
 
     @property

@@ -27,7 +27,8 @@ CALLS = Path("/slipway/calls")
 CONFIGURATION = Path("/configuration")
 RESTIC = "restic"
 """The container of restic's own image."""
-PASSWORD_VARIABLE = "SLIPWAY_PASSWORD_FILE"  # noqa: S105 - a name
+WHERE_IT_OPENS = "SLIPWAY_PASSWORD_FILE"
+"""The variable that names the file of a container's own password."""
 
 SERVE = """
 bell=/slipway/calls/$0.bell

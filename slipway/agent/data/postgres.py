@@ -24,7 +24,7 @@ from .restic import Repository, Watch, host
 from .sqlwords import name
 
 READ_PASSWORD = (
-    f"secret=${{{pod.PASSWORD_VARIABLE}:-{PASSWORD}}}\n"
+    f"secret=${{{pod.WHERE_IT_OPENS}:-{PASSWORD}}}\n"
     'if [ -e "$secret" ]; then PGPASSWORD="$(cat "$secret")"; export PGPASSWORD; fi\n'
 )
 _MARK = "slipway-end"

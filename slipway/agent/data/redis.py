@@ -13,7 +13,7 @@ from .postgres import accessory
 from .restic import Repository, Watch, host
 
 READ_PASSWORD = (
-    f'secret=${{{pod.PASSWORD_VARIABLE}:-{PASSWORD}}}; if [ -e "$secret" ]; then REDISCLI_AUTH="$(cat "$secret")"'
+    f'secret=${{{pod.WHERE_IT_OPENS}:-{PASSWORD}}}; if [ -e "$secret" ]; then REDISCLI_AUTH="$(cat "$secret")"'
     "; export REDISCLI_AUTH; fi\n"
 )
 CLI = 'redis-cli -h "${REDIS_HOST:-127.0.0.1}" -p "${REDIS_PORT:-6379}"'
