@@ -152,7 +152,7 @@ def _converge(wanted: LabState, settings: Callable[[], str]) -> LabState:
     if wanted.owner:
         owner.keep(wanted.name)
     found = {one.name: one for one in containers.of_checkout().values() if one.lab == names.lab_id(wanted.name)}
-    _network(wanted)
+    wanted = _network(wanted)
     expected = {names.part(wanted.name, "registry"), *(host.container for host in wanted.hosts)}
     for surplus in set(found) - expected:
         engine.docker("rm", "--force", "--volumes", surplus)
@@ -179,11 +179,20 @@ def _keys(wanted: LabState) -> str:
     return key.with_suffix(".pub").read_text().strip()
 
 
-def _network(wanted: LabState) -> None:
+def _network(wanted: LabState) -> LabState:
+    """Make sure that the lab's network is there; return the lab, moved where another network took its subnet meanwhile."""
     if engine.docker("network", "inspect", wanted.network, check=False).code == 0:
-        return
+        return wanted
     labels = names.labels(wanted.name, wanted.owner)
-    engine.docker("network", "create", "--driver", "bridge", "--subnet", wanted.subnet, *labels, wanted.network)
+    try:
+        engine.docker("network", "create", "--driver", "bridge", "--subnet", wanted.subnet, *labels, wanted.network)
+    except SlipwayError as error:
+        elsewhere = planned.moved(wanted)
+        if "overlap" not in error.seen or elsewhere.subnet == wanted.subnet:
+            raise
+        states.save(elsewhere)
+        return _network(elsewhere)
+    return wanted
 
 
 def _registry(wanted: LabState, found: dict[str, Found]) -> LabState:

@@ -52,6 +52,13 @@ def other_port(host: LabHost, taken: set[int]) -> LabHost:
     return replace(host, published=published)
 
 
+def moved(lab: LabState) -> LabState:
+    """Return the lab in a subnet that is free now."""
+    subnet = free.subnet(names.lab_id(lab.name))
+    hosts = tuple(replace(host, address=_address(str(subnet), index)) for index, host in enumerate(lab.hosts, 1))
+    return replace(lab, subnet=str(subnet), hosts=hosts)
+
+
 def _new(lab: str, owner: str) -> LabState:
     folder = state.folder(lab)
     return LabState(
@@ -70,11 +77,15 @@ def _host(lab: LabState, name: str, index: int, kind: str, disk_mb: int) -> LabH
     return LabHost(
         name=name,
         container=names.part(lab.name, name),
-        address=str(ip_network(lab.subnet)[10 + index]),
+        address=_address(lab.subnet, index),
         kind=kind,
         disk_mb=disk_mb,
         identity=secrets.token_hex(8),
     )
+
+
+def _address(subnet: str, index: int) -> str:
+    return str(ip_network(subnet)[10 + index])
 
 
 def _promised(lab: str) -> set[int]:

@@ -12,12 +12,13 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from slipway.errors import SlipwayError
-from slipway.lab import containers, engine, frozen, hosts, images, lab, names, places, registry, state, stock
+from slipway.lab import containers, engine, frozen, hosts, images, lab, names, places, planned, registry, state, stock
 from slipway.lab.state import LabState
 from tests.support.visitor import get
 
@@ -163,6 +164,26 @@ def test_a_host_that_lost_its_network_comes_back_with_what_it_had(up: LabState) 
     assert on(again, "cat /home/admin/mark") == "kept"
     assert Path(again.known_hosts).read_text() == keys
     assert answers(again.registry.push)
+
+
+def test_a_subnet_that_another_lab_took_meanwhile_is_left_to_it() -> None:
+    name, other = f"{NAME}-late", f"{NAME}-early"
+    wanted = planned.plan(None, name, hosts=1, kind="bare", ports=(80,), mounts=(), disk_mb=0, owner="")
+    engine.docker("network", "create", "--subnet", wanted.subnet, other)
+    try:
+        made = lab._network(wanted)
+        assert not ip_network(made.subnet).overlaps(ip_network(wanted.subnet))
+        assert ip_address(made.host("app1").address) in ip_network(made.subnet)
+        assert (
+            engine.docker(
+                "network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", made.network
+            ).out.strip()
+            == made.subnet
+        )
+        assert state.load(name) == made
+    finally:
+        lab.down(name, data=True)
+        engine.docker("network", "rm", other)
 
 
 def test_hosts_and_ports_are_added_and_a_surplus_host_goes(up: LabState) -> None:
