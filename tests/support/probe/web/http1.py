@@ -59,6 +59,8 @@ class Request:
     def begin(self, status, **headers):
         """Send a status and headers; an underscore in a name is a hyphen."""
         lines = [f"HTTP/1.1 {status} {WORDS[status]}", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+        if self.last:  # else a client may send the next request into a connection that is being closed
+            lines.append("Connection: close")
         self.file.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     def answer(self, status, value, **headers):
